@@ -1,0 +1,60 @@
+/**
+ * Time, injected. The only file (with random.ts) that may touch Date.now, performance.now and
+ * setTimeout; the lint plugin holds everyone else to that. Decisions about durations use
+ * `monotonicMs`, because the wall clock of an edge node may be absent, wrong, or jump by years.
+ */
+export interface Clock {
+  /** Wall clock, milliseconds since 1970. For stamps that people read; not for deciding. */
+  nowMs(): number;
+  /** Milliseconds that only ever grow; arbitrary origin. */
+  monotonicMs(): number;
+  /** Resolves after `ms`; rejects with the signal's reason when it aborts first. */
+  sleep(ms: number, signal?: AbortSignal): Promise<void>;
+}
+
+/** Largest delay one timer can carry (2^31-1 ms, about 24.8 days): longer sleeps are chained. */
+const TIMER_MS_MAX = 2_147_483_647;
+
+export class SystemClock implements Clock {
+  nowMs(): number {
+    return Date.now();
+  }
+
+  monotonicMs(): number {
+    return performance.now();
+  }
+
+  async sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    let leftMs = Math.max(0, ms);
+    do {
+      const stepMs = Math.min(leftMs, TIMER_MS_MAX);
+      await oneTimer(stepMs, signal);
+      leftMs -= stepMs;
+    } while (leftMs > 0);
+  }
+}
+
+function oneTimer(ms: number, signal?: AbortSignal): Promise<void> {
+  return new Promise((resolve, reject) => {
+    if (signal?.aborted) return reject(signal.reason);
+    const onAbort = () => {
+      clearTimeout(timer);
+      reject(signal?.reason);
+    };
+    const timer = setTimeout(() => {
+      signal?.removeEventListener("abort", onAbort);
+      resolve();
+    }, ms);
+    signal?.addEventListener("abort", onAbort, { once: true });
+  });
+}
+
+/** RFC 3339 in UTC without fraction, as Kubernetes' metav1.Time writes it. */
+export function toTime(ms: number): string {
+  return new Date(ms).toISOString().replace(/\.\d{3}Z$/, "Z");
+}
+
+/** RFC 3339 with microseconds, as Kubernetes' metav1.MicroTime writes it. */
+export function toMicroTime(ms: number): string {
+  return new Date(ms).toISOString().replace(/Z$/, "000Z");
+}

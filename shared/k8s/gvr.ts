@@ -1,0 +1,30 @@
+/** Names of resources: group, version and plural, as they stand in API paths. */
+export interface GroupVersionResource {
+  /** "" for the core group. */
+  group: string;
+  version: string;
+  /** Plural, lower case: "pods". */
+  resource: string;
+}
+
+const core = (resource: string): GroupVersionResource => ({ group: "", version: "v1", resource });
+
+export const GVR = {
+  namespaces: core("namespaces"),
+  nodes: core("nodes"),
+  pods: core("pods"),
+  configmaps: core("configmaps"),
+  secrets: core("secrets"),
+  events: core("events"),
+  leases: { group: "coordination.k8s.io", version: "v1", resource: "leases" },
+} as const;
+
+/** "/api/v1" or "/apis/<group>/<version>". */
+export function groupVersionPath(gvr: { group: string; version: string }): string {
+  return gvr.group === "" ? `/api/${gvr.version}` : `/apis/${gvr.group}/${gvr.version}`;
+}
+
+/** "v1" or "<group>/<version>". */
+export function apiVersionOf(gvr: { group: string; version: string }): string {
+  return gvr.group === "" ? gvr.version : `${gvr.group}/${gvr.version}`;
+}
