@@ -1,0 +1,57 @@
+/**
+ * What the hub needs from the rest of the cloud, and what it offers. `cloud/app.ts` wires it:
+ * controllers/ implement DesiredSource and ReportSink; node_lifecycle and the API server use
+ * NodeSessions.
+ */
+import type { DesiredItem } from "../../shared/wire/desired.ts";
+import type { Report } from "../../shared/wire/report.ts";
+
+/** What one node must hold now. */
+export interface Projection {
+  generation: number;
+  /** inventoryDigest of `items`. */
+  digest: string;
+  items: ReadonlyMap<string, DesiredItem>;
+}
+
+export interface DesiredSource {
+  /** Identity of this cloud's store, stable for its life. */
+  readonly cloudId: string;
+  /** The current projection; generation and digest are durable before it is visible here. */
+  projection(node: string): Projection;
+  /** Calls `listener` after each change of the node's projection; returns the unsubscriber. */
+  subscribe(node: string, listener: () => void): () => void;
+  /** Keeps, durably, that `node` holds `generation`. */
+  acknowledged(node: string, generation: number): Promise<void>;
+}
+
+/** `dropped`: the report can never be applied (not the node's own, pod is gone or another uid). */
+export type ReportOutcome = { kind: "applied" } | { kind: "dropped"; reason: string };
+
+export interface ReportSink {
+  /**
+   * Applies a node's report; resolves when the result is durable. Throws AppError "unavailable" when
+   * it should be tried again. `node` is the identity in the session's certificate.
+   */
+  apply(node: string, report: Report, signal: AbortSignal): Promise<ReportOutcome>;
+}
+
+export interface SessionInfo {
+  node: string;
+  sinceMs: number;
+  lastHeartbeatMs: number;
+  ackedGeneration: number;
+  remoteAddress: string;
+}
+
+export interface NodeSessions {
+  get(node: string): SessionInfo | undefined;
+  list(): SessionInfo[];
+  /** Calls `listener` whenever a session begins or ends; returns the unsubscriber. */
+  subscribe(listener: () => void): () => void;
+  /**
+   * Sends an HTTP request to the node's own HTTP handler through its tunnel, with a streamed answer.
+   * AppError "unavailable" when the node has no session.
+   */
+  fetch(node: string, request: Request): Promise<Response>;
+}

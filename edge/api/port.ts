@@ -1,0 +1,68 @@
+/** What the local API shows, handed over by edge/app.ts from the rooms that know it. */
+import type { Event, KubeObject, Node, Pod } from "../../shared/k8s/types.ts";
+
+/** Where the log of one container run lies, and whether it still grows. */
+export interface ContainerLog {
+  path: string;
+  /** False once the container has ended: a follower stops at the end of the file. */
+  running(): Promise<boolean>;
+}
+
+export interface LocalPods {
+  /** Pods this node holds, with the status the node itself computed. */
+  list(): Pod[];
+  subscribe(listener: () => void): () => void;
+  /**
+   * The log of a container's current (or previous) run. AppError "not_found" (no such pod),
+   * "invalid" with kubelet's sentence (no such container, several containers and none named,
+   * waiting to start, no previous run).
+   */
+  log(
+    query: { namespace: string; pod: string; container?: string; previous: boolean },
+    signal: AbortSignal,
+  ): Promise<ContainerLog>;
+}
+
+export interface LocalObjects {
+  /** Objects of a qualified resource ("configmaps") the ledger holds. */
+  list(resource: string): KubeObject[];
+  subscribe(listener: () => void): () => void;
+}
+
+export interface LinkStatus {
+  state: "idle" | "dialing" | "live" | "backoff";
+  /** RFC 3339 */
+  since: string;
+  address?: string;
+  lastError?: string;
+  /** RFC 3339 of the last acknowledged exchange with the cloud. */
+  lastSync?: string;
+  attempt?: number;
+}
+
+/** One thing that must be well for `/readyz`; `message` says what is not. */
+export interface HealthCheck {
+  name: string;
+  ok: boolean;
+  message?: string;
+}
+
+export interface EdgeStatus {
+  node: string;
+  version: string;
+  link: LinkStatus;
+  ledger: { cloudId: string; generation: number; objects: number };
+  outbox: { depth: number; oldestAt?: string; dropped: Record<string, number> };
+  store: { lastSequence: number; damage: string[] };
+  runtime: { endpoint: string; ready: boolean; name?: string; version?: string; message?: string };
+  certificate: { notAfter?: string; expired: boolean };
+  startedAt: string;
+  config: { ok: boolean; message?: string };
+}
+
+export interface EdgeFacts {
+  status(): EdgeStatus;
+  checks(): HealthCheck[];
+  node(): Node;
+  events(): Event[];
+}

@@ -1,0 +1,99 @@
+/**
+ * The doors to the edge's durable memory. *Ledger*: desired state as accepted from the cloud.
+ * *Outbox*: reports the cloud has not acknowledged. *Pod records* and *events*: what this node says
+ * of itself, kept for local readers and sent through the outbox. Every method that returns a promise
+ * resolves only when the write is on disk.
+ */
+import type { Changes } from "../../shared/async/wakeup.ts";
+import type { Event, KubeObject, ObjectReference, PodStatus } from "../../shared/k8s/types.ts";
+import type { DesiredBatch, InventoryEntry } from "../../shared/wire/desired.ts";
+import type { PodRef, Report } from "../../shared/wire/report.ts";
+
+export type { PodRef };
+
+/** What `judge` says of an offered batch. */
+export type Verdict =
+  | { kind: "commit" }
+  /** The same generation with the same digest is already held: acknowledge it again. */
+  | { kind: "unchanged" }
+  /** `stale`: older than held. `conflict`: same generation, other content, or the digest after
+   * applying it is not the one announced. The cloud must ask for the inventory and plan anew. */
+  | { kind: "reject"; reason: "stale" | "conflict" };
+
+export interface LedgerHead {
+  /** "" before the first batch. */
+  cloudId: string;
+  generation: number;
+  digest: string;
+}
+
+export interface Ledger {
+  readonly head: LedgerHead;
+  /** Notified after each durable change. */
+  readonly changes: Changes;
+  get<T extends KubeObject>(key: string): T | undefined;
+  /** Objects of one qualified resource ("pods"), in key order. */
+  list<T extends KubeObject>(resource: string): T[];
+  inventory(): InventoryEntry[];
+  /** Judges and, on `commit`, applies the batch in one durable commit before resolving. */
+  accept(batch: DesiredBatch): Promise<Verdict>;
+}
+
+/** Drained in this order when the link is back. */
+export type OutboxLane = "control" | "status" | "event";
+
+export interface OutboxItem {
+  /** Rises with every put; the cloud acknowledges by it. */
+  sequence: number;
+  lane: OutboxLane;
+  key: string;
+  report: Report;
+}
+
+export interface OutboxStats {
+  depth: number;
+  /** Stamp of the oldest waiting item, ms since 1970; undefined when empty. */
+  oldestAtMs: number | undefined;
+  dropped: Record<string, number>;
+}
+
+export interface Outbox {
+  readonly changes: Changes;
+  /** Adds a report; an unacknowledged one with the same key is replaced (latest wins). */
+  put(lane: OutboxLane, key: string, report: Report): Promise<number>;
+  /** Waiting items with a sequence above `afterSequence`, oldest first within lane order. */
+  pending(afterSequence: number, limit: number): OutboxItem[];
+  /** Forgets items by sequence; one that was replaced meanwhile has a newer sequence and stays. */
+  acknowledge(sequences: readonly number[]): Promise<void>;
+  stats(): OutboxStats;
+}
+
+export interface PodRecord {
+  pod: PodRef;
+  status: PodStatus;
+}
+
+export interface PodRecords {
+  readonly changes: Changes;
+  get(uid: string): PodRecord | undefined;
+  list(): PodRecord[];
+  /** Keeps the status and puts its report into the outbox, in one commit. */
+  recordStatus(pod: PodRef, status: PodStatus): Promise<void>;
+  /** Drops the status and reports that the pod has ended, in one commit. */
+  recordGone(pod: PodRef): Promise<void>;
+}
+
+export interface EventInput {
+  involvedObject: ObjectReference;
+  type: "Normal" | "Warning";
+  /** CamelCase, as kubelet writes it: "Pulled", "FailedCreatePodSandBox". */
+  reason: string;
+  message: string;
+}
+
+export interface EventLog {
+  readonly changes: Changes;
+  /** Same object, reason and message within the window raise `count` instead of adding a row. */
+  record(event: EventInput): Promise<void>;
+  list(): Event[];
+}

@@ -1,0 +1,77 @@
+/**
+ * What a node tells the cloud. A report is CBOR of one of these shapes; the receiver parses it here
+ * and trusts nothing else. Whose node it is comes from the session's certificate, never from here.
+ */
+import { AppError } from "../errors.ts";
+import type { Event, Node, PodStatus } from "../k8s/types.ts";
+
+export interface PodRef {
+  namespace: string;
+  name: string;
+  uid: string;
+}
+
+export type Report =
+  /** Latest status of a pod. */
+  | { kind: "pod_status"; pod: PodRef; status: PodStatus }
+  /** A pod that was to be deleted has ended: nothing of it is left on the node. */
+  | { kind: "pod_gone"; pod: PodRef }
+  /** The node itself: labels, taints (at registration) and status. */
+  | { kind: "node"; node: Node }
+  /** An event to create, or to update when its name is known (count, lastTimestamp). */
+  | { kind: "event"; event: Event };
+
+export type ReportKind = Report["kind"];
+
+/** Parses decoded CBOR; AppError "invalid" names the field. */
+export function parseReport(value: unknown): Report {
+  const record = asRecord(value, "report");
+  switch (record.kind) {
+    case "pod_status":
+      return {
+        kind: "pod_status",
+        pod: parsePodRef(record.pod),
+        status: asRecord(record.status, "report.status") as PodStatus, // checked by the API server
+      };
+    case "pod_gone":
+      return { kind: "pod_gone", pod: parsePodRef(record.pod) };
+    case "node":
+      return { kind: "node", node: parseObject<Node>(record.node, "report.node") };
+    case "event":
+      return { kind: "event", event: parseObject<Event>(record.event, "report.event") };
+    default:
+      throw invalid("report.kind", "pod_status, pod_gone, node or event", record.kind);
+  }
+}
+
+function parsePodRef(value: unknown): PodRef {
+  const record = asRecord(value, "report.pod");
+  return {
+    namespace: asText(record.namespace, "report.pod.namespace"),
+    name: asText(record.name, "report.pod.name"),
+    uid: asText(record.uid, "report.pod.uid"),
+  };
+}
+
+function parseObject<T>(value: unknown, path: string): T {
+  const record = asRecord(value, path);
+  const metadata = asRecord(record.metadata, `${path}.metadata`);
+  asText(metadata.name, `${path}.metadata.name`);
+  return record as T; // the rest is checked by the API server on write
+}
+
+function asRecord(value: unknown, path: string): Record<string, unknown> {
+  if (typeof value !== "object" || value === null || Array.isArray(value)) {
+    throw invalid(path, "an object", value);
+  }
+  return value as Record<string, unknown>; // just shown to be a plain object
+}
+
+function asText(value: unknown, path: string): string {
+  if (typeof value !== "string" || value === "") throw invalid(path, "a non-empty string", value);
+  return value;
+}
+
+function invalid(path: string, want: string, got: unknown): AppError {
+  return new AppError("invalid", `Cannot read report: ${path} must be ${want}, got ${typeof got}`);
+}
