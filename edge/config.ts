@@ -1,0 +1,84 @@
+/**
+ * EdgeConfig: what an operator may set for one node, with its defaults. `join` writes it, `run` reads
+ * it; flags override single keys. Parsed once, frozen, and passed.
+ */
+import {
+  address,
+  flag,
+  list,
+  loadConfig,
+  mapOf,
+  oneOf,
+  type Parser,
+  section,
+  text,
+  whole,
+} from "../shared/config.ts";
+import type { Taint } from "../shared/k8s/types.ts";
+
+export const EDGE_CONFIG_KIND = "EdgeConfig";
+
+export interface EdgeConfig {
+  nodeName: string;
+  dataDir: string;
+  labels: Record<string, string>;
+  taints: Taint[];
+  cloud: { addresses: string[] };
+  runtime: {
+    /** unix:///path of the CRI socket. */
+    endpoint: string;
+    /** `auto` asks the runtime, and takes cgroupfs where it does not say. */
+    cgroupDriver: "auto" | "cgroupfs" | "systemd";
+  };
+  pods: {
+    logsDir: string;
+    max: number;
+    clusterDns: string[];
+    clusterDomain: string;
+    serializeImagePulls: boolean;
+  };
+  api: { listen: string };
+  mqtt: { listen: string };
+  dmi: { socket: string };
+  log: { level: "debug" | "info" | "warning" | "error"; format: "text" | "json" };
+}
+
+const taint: Parser<Taint> = (value, path) => {
+  const parsed = section<{ key: string; value: string; effect: Taint["effect"] }>({
+    key: text(),
+    value: text(""),
+    effect: oneOf("NoSchedule", ["NoSchedule", "PreferNoSchedule", "NoExecute"]),
+  })(value, path);
+  const { value: taintValue, ...rest } = parsed;
+  return taintValue === "" ? rest : { ...rest, value: taintValue };
+};
+
+export const edgeConfigSchema: Parser<EdgeConfig> = section<EdgeConfig>({
+  nodeName: text(),
+  dataDir: text("/var/lib/skerry/edge"),
+  labels: mapOf(text()),
+  taints: list(taint),
+  cloud: section<EdgeConfig["cloud"]>({ addresses: list(address()) }),
+  runtime: section<EdgeConfig["runtime"]>({
+    endpoint: text("unix:///run/containerd/containerd.sock"),
+    cgroupDriver: oneOf("auto", ["auto", "cgroupfs", "systemd"]),
+  }),
+  pods: section<EdgeConfig["pods"]>({
+    logsDir: text("/var/log/pods"),
+    max: whole(110, 1, 1_000),
+    clusterDns: list(text()),
+    clusterDomain: text("cluster.local"),
+    serializeImagePulls: flag(true),
+  }),
+  api: section<EdgeConfig["api"]>({ listen: address("127.0.0.1:10550") }),
+  mqtt: section<EdgeConfig["mqtt"]>({ listen: address("127.0.0.1:1883") }),
+  dmi: section<EdgeConfig["dmi"]>({ socket: text("/run/skerry/dmi.sock") }),
+  log: section<EdgeConfig["log"]>({
+    level: oneOf("info", ["debug", "info", "warning", "error"]),
+    format: oneOf("text", ["text", "json"]),
+  }),
+});
+
+export function loadEdgeConfig(file: string): Promise<EdgeConfig> {
+  return loadConfig(file, EDGE_CONFIG_KIND, edgeConfigSchema);
+}
