@@ -1,0 +1,173 @@
+/**
+ * The local HTTP API as a Hono app: health, status, metrics, and the Kubernetes-shaped view of what
+ * the node holds. It answers link or no link. Requests from outside are refused unless their Host is
+ * loopback (a web page must not reach it by DNS rebinding); the cloud's requests come through the
+ * tunnel and use `handleFromCloud`.
+ */
+import { type Context, Hono } from "hono";
+import type { Changes } from "../../shared/async/wakeup.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { AppError } from "../../shared/errors.ts";
+import { KUBERNETES_VERSION } from "../../shared/version.ts";
+import { apiGroups, apiResources, apiVersions } from "./kube/discovery.ts";
+import { LocalKube } from "./kube/handlers.ts";
+import { localResources } from "./kube/resources.ts";
+import { parseLogQuery } from "./logs/query.ts";
+import { readLog } from "./logs/read_log.ts";
+import { type ProcessFacts, renderMetrics } from "./metrics.ts";
+import { openApiDocument } from "./openapi.ts";
+import { renderPage } from "./page.ts";
+import type { EdgeFacts, LocalObjects, LocalPods } from "./port.ts";
+import { statusResponse } from "./status_error.ts";
+
+export interface LocalApiOptions {
+  pods: LocalPods;
+  objects: LocalObjects;
+  facts: EdgeFacts;
+  /** Notified whenever pods, objects, events or the node may have changed. */
+  changes: Changes;
+  process: () => ProcessFacts;
+  clock: Clock;
+}
+
+export interface LocalApi {
+  /** For the loopback listener. */
+  fetch(request: Request): Response | Promise<Response>;
+  /** For requests that came through the tunnel: kubelet-shaped paths only. */
+  handleFromCloud(request: Request): Promise<Response>;
+}
+
+const LOOPBACK_HOST = /^(localhost|127(?:\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
+
+export function createLocalApi(options: LocalApiOptions): LocalApi {
+  const app = new Hono();
+  const kubelet = new Hono();
+  app.use(async (c, next) => {
+    const host = c.req.header("host") ?? new URL(c.req.url).host;
+    if (!LOOPBACK_HOST.test(host)) {
+      return statusResponse(
+        new AppError("forbidden", `Cannot serve host ${host}: only loopback names are served`),
+      );
+    }
+    await next();
+  });
+  for (const each of [app, kubelet]) {
+    each.onError((error) => statusResponse(error));
+    each.notFound((c) =>
+      statusResponse(new AppError("not_found", `the server has no ${c.req.path}`))
+    );
+  }
+  addHealth(app, options);
+  addKube(app, options);
+  addLogs(app, kubelet, options);
+  addOwn(app, options);
+  addMethodRefusal(app);
+  return {
+    fetch: (request) => app.fetch(request),
+    handleFromCloud: async (request) => await kubelet.fetch(request),
+  };
+}
+
+function addHealth(app: Hono, { facts }: LocalApiOptions): void {
+  app.get("/healthz", (c) => c.text("ok"));
+  app.get("/livez", (c) => c.text("ok"));
+  app.get("/readyz", (c) => {
+    const checks = facts.checks();
+    const lines = checks.map((check) =>
+      `[${check.ok ? "+" : "-"}]${check.name} ${check.ok ? "ok" : `failed: ${check.message ?? ""}`}`
+    );
+    const ready = checks.every((check) => check.ok);
+    if (ready && c.req.query("verbose") === undefined) return c.text("ok");
+    return c.text(lines.join("\n") + `\nreadyz check ${ready ? "passed" : "failed"}\n`, {
+      status: ready ? 200 : 503,
+    });
+  });
+  app.get("/version", (c) => {
+    const { version } = facts.status();
+    const [major = "1", minor = "0"] = KUBERNETES_VERSION.slice(1).split(".");
+    return c.json({
+      major,
+      minor,
+      gitVersion: `${KUBERNETES_VERSION}-skerry-${version}`,
+      platform: `linux/${Deno.build.arch === "aarch64" ? "arm64" : "amd64"}`,
+    });
+  });
+}
+
+function addKube(app: Hono, options: LocalApiOptions): void {
+  const kube = new LocalKube(localResources(options), options.changes);
+  app.get("/api", (c) => c.json(apiVersions()));
+  app.get("/apis", (c) => c.json(apiGroups()));
+  app.get("/api/v1", (c) => c.json(apiResources(kube.resources)));
+  const listOrWatch = async (c: Context) => {
+    const params = new URL(c.req.url).searchParams;
+    const namespace = c.req.param("namespace");
+    const scope = { params, ...(namespace === undefined ? {} : { namespace }) };
+    const plural = c.req.param("resource") ?? "";
+    if (!["1", "true"].includes(params.get("watch") ?? "")) return c.json(kube.list(plural, scope));
+    const signal = withTimeout(c.req.raw.signal, params.get("timeoutSeconds"));
+    return await Promise.resolve(
+      new Response(kube.watch(plural, scope, signal), {
+        headers: { "content-type": "application/json" },
+      }),
+    );
+  };
+  const getOne = (c: Context) =>
+    c.json(
+      kube.get(c.req.param("resource") ?? "", c.req.param("namespace"), c.req.param("name") ?? ""),
+    );
+  app.get("/api/v1/namespaces/:namespace/:resource", listOrWatch);
+  app.get("/api/v1/namespaces/:namespace/:resource/:name", getOne);
+  app.get("/api/v1/:resource", listOrWatch);
+  app.get("/api/v1/:resource/:name", getOne);
+}
+
+function addLogs(app: Hono, kubelet: Hono, { pods, clock }: LocalApiOptions): void {
+  const serve = async (c: Context, container: string | undefined) => {
+    const query = parseLogQuery(new URL(c.req.url).searchParams, clock.nowMs());
+    const signal = c.req.raw.signal;
+    const named = container ?? query.container;
+    const log = await pods.log({
+      namespace: c.req.param("namespace") ?? "",
+      pod: c.req.param("name") ?? "",
+      previous: query.previous,
+      ...(named === undefined ? {} : { container: named }),
+    }, signal);
+    const body = ReadableStream.from(readLog(log, query.options, clock, signal));
+    return new Response(body, { headers: { "content-type": "text/plain; charset=utf-8" } });
+  };
+  app.get("/api/v1/namespaces/:namespace/pods/:name/log", (c) => serve(c, undefined));
+  app.get("/v1/pods/:namespace/:name/logs", (c) => serve(c, undefined));
+  kubelet.get(
+    "/containerLogs/:namespace/:name/:container",
+    (c) => serve(c, c.req.param("container")),
+  );
+}
+
+function addOwn(app: Hono, options: LocalApiOptions): void {
+  const { facts, pods } = options;
+  app.get("/v1/status", (c) => c.json(facts.status()));
+  app.get("/v1/events", (c) => c.json({ items: facts.events() }));
+  app.get("/metrics", (c) => {
+    const body = renderMetrics(facts.status(), pods.list(), options.process());
+    return c.text(body, 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
+  });
+  app.get("/openapi.json", (c) => c.json(openApiDocument(facts.status().version)));
+  app.get("/", (c) => c.html(renderPage(facts.status(), pods.list())));
+}
+
+/** Anything but reading is refused by name, so that a script does not take a 404 for done. */
+function addMethodRefusal(app: Hono): void {
+  app.all("*", (c) => {
+    if (c.req.method === "GET" || c.req.method === "HEAD") return c.notFound();
+    return statusResponse(
+      new AppError("unimplemented", `the local API does not take ${c.req.method} ${c.req.path}`),
+    );
+  });
+}
+
+function withTimeout(signal: AbortSignal, timeoutSeconds: string | null): AbortSignal {
+  const seconds = Number(timeoutSeconds ?? "0");
+  if (!(seconds > 0)) return signal;
+  return AbortSignal.any([signal, AbortSignal.timeout(seconds * 1_000)]);
+}

@@ -1,0 +1,167 @@
+/**
+ * get, list and watch of what the node holds, in the shape kubectl expects. Reading only: acts at
+ * the site are intents and need their own rules.
+ */
+import type { Changes } from "../../../shared/async/wakeup.ts";
+import { Wakeup } from "../../../shared/async/wakeup.ts";
+import { AppError } from "../../../shared/errors.ts";
+import {
+  type FieldRequirement,
+  type LabelRequirement,
+  matchFields,
+  matchLabels,
+  parseFieldSelector,
+  parseLabelSelector,
+} from "../../../shared/k8s/selectors.ts";
+import type { KubeObject } from "../../../shared/k8s/types.ts";
+import type { LocalResource } from "./resources.ts";
+import { ResourceView, type ViewEntry } from "./view.ts";
+
+/** Watches held open at once; a site has a handful of people and scripts. */
+const WATCHES_MAX = 64;
+
+export interface ListScope {
+  /** All namespaces when absent. */
+  namespace?: string;
+  params: URLSearchParams;
+}
+
+interface Selection {
+  namespace: string | undefined;
+  labels: LabelRequirement[];
+  fields: FieldRequirement[];
+}
+
+export class LocalKube {
+  readonly resources: readonly LocalResource[];
+  readonly #views: ReadonlyMap<string, ResourceView>;
+  readonly #changes: Changes;
+  #watches = 0;
+
+  /** `changes` is notified whenever anything that `resources` list may have changed. */
+  constructor(resources: readonly LocalResource[], changes: Changes) {
+    this.resources = resources;
+    this.#changes = changes;
+    this.#views = new Map(resources.map((r) => [r.plural, new ResourceView(r)]));
+  }
+
+  get(plural: string, namespace: string | undefined, name: string): KubeObject {
+    const { view } = this.#find(plural);
+    const found = view.entries().find(({ object }) =>
+      object.metadata.name === name &&
+      (namespace === undefined || object.metadata.namespace === namespace)
+    );
+    if (!found) throw new AppError("not_found", `${plural} "${name}" not found`);
+    return found.object;
+  }
+
+  list(plural: string, scope: ListScope): object {
+    const { resource, view } = this.#find(plural);
+    const selection = toSelection(scope);
+    const items = view.entries().filter((entry) => matches(entry.object, selection));
+    return {
+      kind: `${resource.kind}List`,
+      apiVersion: "v1",
+      metadata: { resourceVersion: String(view.version) },
+      items: items.map((entry) => entry.object),
+    };
+  }
+
+  /** Newline-separated watch events until `signal` aborts or `timeoutSeconds` is over. */
+  watch(plural: string, scope: ListScope, signal: AbortSignal): ReadableStream<Uint8Array> {
+    const { view } = this.#find(plural);
+    const selection = toSelection(scope);
+    if (this.#watches >= WATCHES_MAX) {
+      throw new AppError("exhausted", `Cannot watch: open watches must be <= ${WATCHES_MAX}`);
+    }
+    const known = new Map<string, ViewEntry>();
+    const since = Number(scope.params.get("resourceVersion") ?? "0");
+    if (since > 0) rememberUpTo(view, known, since);
+    const events = this.#events(view, selection, known, signal);
+    return encodeLines(events);
+  }
+
+  async *#events(
+    view: ResourceView,
+    selection: Selection,
+    known: Map<string, ViewEntry>,
+    signal: AbortSignal,
+  ): AsyncGenerator<object> {
+    const wakeup = new Wakeup();
+    const unsubscribe = this.#changes.subscribe(() => wakeup.wake());
+    this.#watches++;
+    try {
+      while (!signal.aborted) {
+        for (const { type, entry } of view.changesSince(known)) {
+          if (matches(entry.object, selection)) yield { type, object: entry.object };
+        }
+        await wakeup.wait(signal).catch(() => {}); // aborted: the loop ends by its condition
+      }
+    } finally {
+      this.#watches--;
+      unsubscribe();
+    }
+  }
+
+  #find(plural: string): { resource: LocalResource; view: ResourceView } {
+    const resource = this.resources.find((candidate) => candidate.plural === plural);
+    const view = this.#views.get(plural);
+    if (!resource || !view) {
+      throw new AppError("not_found", "the server could not find the requested resource");
+    }
+    return { resource, view };
+  }
+}
+
+/** Counts what the client has seen at `version` as known, so that only later changes are sent. */
+function rememberUpTo(view: ResourceView, known: Map<string, ViewEntry>, version: number): void {
+  for (const entry of view.entries()) {
+    if (entry.version > version) continue;
+    known.set(`${entry.object.metadata.namespace ?? ""}/${entry.object.metadata.name}`, entry);
+  }
+}
+
+function toSelection(scope: ListScope): Selection {
+  return {
+    namespace: scope.namespace,
+    labels: parseLabelSelector(scope.params.get("labelSelector") ?? ""),
+    fields: parseFieldSelector(scope.params.get("fieldSelector") ?? ""),
+  };
+}
+
+function matches(object: KubeObject, selection: Selection): boolean {
+  if (selection.namespace !== undefined && object.metadata.namespace !== selection.namespace) {
+    return false;
+  }
+  return matchLabels(selection.labels, object.metadata.labels) &&
+    matchFields(selection.fields, fieldsOf(object, selection.fields));
+}
+
+/** Values of the selected paths; any path to a scalar can be selected here. */
+function fieldsOf(object: KubeObject, wanted: FieldRequirement[]): Record<string, string> {
+  const fields: Record<string, string> = {};
+  for (const { field } of wanted) {
+    let value: unknown = object;
+    for (const part of field.split(".")) {
+      value = typeof value === "object" && value !== null && Object.hasOwn(value, part)
+        ? (value as Record<string, unknown>)[part] // shown to have it
+        : undefined;
+    }
+    if (value !== undefined && typeof value !== "object") fields[field] = String(value);
+  }
+  return fields;
+}
+
+function encodeLines(events: AsyncGenerator<object>): ReadableStream<Uint8Array> {
+  const encoder = new TextEncoder();
+  return new ReadableStream({
+    async pull(controller) {
+      const { done, value } = await events.next();
+      if (done) controller.close();
+      else controller.enqueue(encoder.encode(JSON.stringify(value) + "\n"));
+    },
+    async cancel() {
+      await events.return(undefined);
+    },
+  });
+}

@@ -1,0 +1,73 @@
+/** The Kubernetes resources the local API shows, as a table. */
+import type { KubeObject } from "../../../shared/k8s/types.ts";
+import type { EdgeFacts, LocalObjects, LocalPods } from "../port.ts";
+
+export interface LocalResource {
+  plural: string;
+  singular: string;
+  kind: string;
+  shortNames: string[];
+  namespaced: boolean;
+  /** All objects of the resource, whole, with apiVersion and kind set. */
+  list(): KubeObject[];
+}
+
+export interface ResourceSources {
+  pods: LocalPods;
+  objects: LocalObjects;
+  facts: EdgeFacts;
+}
+
+export function localResources(sources: ResourceSources): LocalResource[] {
+  const typed = (kind: string, objects: KubeObject[]): KubeObject[] =>
+    objects.map((object) => ({ ...object, apiVersion: "v1", kind }));
+  return [
+    {
+      plural: "pods",
+      singular: "pod",
+      kind: "Pod",
+      shortNames: ["po"],
+      namespaced: true,
+      list: () => typed("Pod", sources.pods.list()),
+    },
+    {
+      plural: "nodes",
+      singular: "node",
+      kind: "Node",
+      shortNames: ["no"],
+      namespaced: false,
+      list: () => typed("Node", [sources.facts.node()]),
+    },
+    {
+      plural: "configmaps",
+      singular: "configmap",
+      kind: "ConfigMap",
+      shortNames: ["cm"],
+      namespaced: true,
+      list: () => typed("ConfigMap", sources.objects.list("configmaps")),
+    },
+    {
+      plural: "secrets",
+      singular: "secret",
+      kind: "Secret",
+      shortNames: [],
+      namespaced: true,
+      list: () => typed("Secret", sources.objects.list("secrets").map(withoutSecrets)),
+    },
+    {
+      plural: "events",
+      singular: "event",
+      kind: "Event",
+      shortNames: ["ev"],
+      namespaced: true,
+      list: () => typed("Event", sources.facts.events()),
+    },
+  ];
+}
+
+/** A secret by name only: whoever can reach the local API learns that it is there, not what it says. */
+function withoutSecrets(secret: KubeObject): KubeObject {
+  const { data: _data, stringData: _stringData, ...rest } = secret;
+  const { annotations: _annotations, ...metadata } = rest.metadata; // last-applied repeats the data
+  return { ...rest, metadata };
+}

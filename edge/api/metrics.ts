@@ -1,0 +1,75 @@
+/** Prometheus text of what the edge knows of itself. */
+import type { Pod } from "../../shared/k8s/types.ts";
+import type { EdgeStatus } from "./port.ts";
+
+export interface ProcessFacts {
+  residentBytes: number;
+  heapUsedBytes: number;
+  uptimeSeconds: number;
+}
+
+const LINK_STATES = ["idle", "dialing", "live", "backoff"] as const;
+
+export function renderMetrics(status: EdgeStatus, pods: Pod[], process: ProcessFacts): string {
+  const out: string[] = [];
+  const metric = (
+    name: string,
+    type: "gauge" | "counter",
+    help: string,
+    rows: [string, number][],
+  ) => {
+    out.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
+    for (const [labels, value] of rows) out.push(`${name}${labels} ${value}`);
+  };
+  metric("skerry_build_info", "gauge", "Version of this program; always 1.", [
+    [`{version="${status.version}",node="${status.node}"}`, 1],
+  ]);
+  metric(
+    "skerry_link_state",
+    "gauge",
+    "1 for the state the link to the cloud is in.",
+    LINK_STATES.map((state) => [`{state="${state}"}`, status.link.state === state ? 1 : 0]),
+  );
+  metric("skerry_ledger_generation", "gauge", "Generation of the accepted desired state.", [
+    ["", status.ledger.generation],
+  ]);
+  metric("skerry_ledger_objects", "gauge", "Objects in the accepted desired state.", [
+    ["", status.ledger.objects],
+  ]);
+  metric("skerry_outbox_depth", "gauge", "Reports the cloud has not acknowledged.", [
+    ["", status.outbox.depth],
+  ]);
+  metric(
+    "skerry_outbox_dropped_total",
+    "counter",
+    "Reports dropped, by reason.",
+    Object.entries(status.outbox.dropped).map(([reason, count]) => [`{reason="${reason}"}`, count]),
+  );
+  metric("skerry_store_commits_total", "counter", "Commits the store has made since it began.", [
+    ["", status.store.lastSequence],
+  ]);
+  metric("skerry_runtime_ready", "gauge", "1 when the container runtime answers and is ready.", [
+    ["", status.runtime.ready ? 1 : 0],
+  ]);
+  metric("skerry_pods", "gauge", "Pods this node holds, by phase.", podPhases(pods));
+  metric("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", [
+    ["", process.residentBytes],
+  ]);
+  metric("skerry_heap_used_bytes", "gauge", "JavaScript heap in use in bytes.", [
+    ["", process.heapUsedBytes],
+  ]);
+  metric("skerry_uptime_seconds", "gauge", "Seconds since this program started.", [
+    ["", process.uptimeSeconds],
+  ]);
+  return out.join("\n") + "\n";
+}
+
+function podPhases(pods: Pod[]): [string, number][] {
+  const counts = new Map<string, number>();
+  for (const phase of ["Pending", "Running", "Succeeded", "Failed"]) counts.set(phase, 0);
+  for (const pod of pods) {
+    const phase = pod.status?.phase ?? "Pending";
+    counts.set(phase, (counts.get(phase) ?? 0) + 1);
+  }
+  return [...counts].map(([phase, count]) => [`{phase="${phase}"}`, count]);
+}

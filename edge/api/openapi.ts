@@ -1,0 +1,96 @@
+/** OpenAPI description of the local API. The Kubernetes-shaped part follows core/v1. */
+
+interface Route {
+  path: string;
+  summary: string;
+  type: string;
+  params?: [name: string, description: string][];
+}
+
+const LOG_PARAMS: [string, string][] = [
+  ["container", "Container name; may be left out where the pod has one."],
+  ["follow", "true: keep sending what is written until the container ends."],
+  ["previous", "true: the run before the current one."],
+  ["tailLines", "Only the last N lines."],
+  ["sinceSeconds", "Only lines younger than N seconds."],
+  ["sinceTime", "Only lines since this RFC 3339 time."],
+  ["limitBytes", "At most N bytes."],
+  ["timestamps", "true: begin each line with its RFC 3339 time."],
+];
+const LIST_PARAMS: [string, string][] = [
+  ["labelSelector", "Kubernetes label selector."],
+  ["fieldSelector", "Kubernetes field selector; any path to a scalar."],
+  ["watch", "true: one JSON event a line, as things change."],
+];
+
+const ROUTES: Route[] = [
+  { path: "/healthz", summary: "Is the program alive", type: "text/plain" },
+  { path: "/livez", summary: "Is the program alive", type: "text/plain" },
+  {
+    path: "/readyz",
+    summary: "Is everything well; 503 names what is not",
+    type: "text/plain",
+    params: [["verbose", "List every check."]],
+  },
+  { path: "/version", summary: "Version", type: "application/json" },
+  { path: "/metrics", summary: "Prometheus metrics", type: "text/plain" },
+  { path: "/v1/status", summary: "Link, outbox, store, runtime", type: "application/json" },
+  { path: "/v1/events", summary: "Events of this node", type: "application/json" },
+  {
+    path: "/v1/pods/{namespace}/{name}/logs",
+    summary: "Log of a container",
+    type: "text/plain",
+    params: LOG_PARAMS,
+  },
+  {
+    path: "/api/v1/{resource}",
+    summary: "pods, nodes, configmaps, secrets (names only) or events of all namespaces",
+    type: "application/json",
+    params: LIST_PARAMS,
+  },
+  {
+    path: "/api/v1/namespaces/{namespace}/{resource}",
+    summary: "The same in one namespace",
+    type: "application/json",
+    params: LIST_PARAMS,
+  },
+  {
+    path: "/api/v1/namespaces/{namespace}/{resource}/{name}",
+    summary: "One object",
+    type: "application/json",
+  },
+  {
+    path: "/api/v1/namespaces/{namespace}/pods/{name}/log",
+    summary: "Log of a container, as kubectl asks for it",
+    type: "text/plain",
+    params: LOG_PARAMS,
+  },
+];
+
+export function openApiDocument(version: string): object {
+  return {
+    openapi: "3.0.3",
+    info: { title: "Skerry edge, local API", version },
+    paths: Object.fromEntries(ROUTES.map((route) => [route.path, { get: operation(route) }])),
+  };
+}
+
+function operation(route: Route): object {
+  const inPath = [...route.path.matchAll(/\{(\w+)\}/g)].map((match) => ({
+    name: match[1],
+    in: "path",
+    required: true,
+    schema: { type: "string" },
+  }));
+  const inQuery = (route.params ?? []).map(([name, description]) => ({
+    name,
+    in: "query",
+    description,
+    schema: { type: "string" },
+  }));
+  return {
+    summary: route.summary,
+    parameters: [...inPath, ...inQuery],
+    responses: { "200": { description: "OK", content: { [route.type]: {} } } },
+  };
+}
