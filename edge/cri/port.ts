@@ -9,6 +9,7 @@
  * since 1970 as bigint, 0 = not set.
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
+import { isAppError } from "../../shared/errors.ts";
 import type {
   AttachRequestSchema,
   Container,
@@ -43,6 +44,14 @@ import type {
   UpdateContainerResourcesRequestSchema,
   VersionResponse,
 } from "../../shared/gen/runtime/v1/api_pb.ts";
+
+/** `facts.reason` of an "unavailable" error that means: the call's deadline passed. */
+export const DEADLINE_REASON = "deadline_exceeded";
+
+/** True when a call ended because its deadline passed; for execSync: the command ran too long. */
+export function isDeadline(error: unknown): boolean {
+  return isAppError(error) && error.facts.reason === DEADLINE_REASON;
+}
 
 export interface ContainerRuntime extends AsyncDisposable {
   version(signal?: AbortSignal): Promise<VersionResponse>;
@@ -85,7 +94,7 @@ export interface ContainerRuntime extends AsyncDisposable {
   /** After a rename of the log file; only for a running container. */
   reopenContainerLog(containerId: string, signal?: AbortSignal): Promise<void>;
 
-  /** Runs a command to its end; "deadline_exceeded" in facts.reason when `timeout` seconds pass. */
+  /** Runs a command to its end; rejects (see isDeadline) when `timeout` seconds (0: none) pass. */
   execSync(request: ExecSyncRequest, signal?: AbortSignal): Promise<ExecSyncResponse>;
   /** The URL of the runtime's streaming server for this session; single use, valid 60 s. */
   exec(request: ExecRequest, signal?: AbortSignal): Promise<string>;
@@ -116,6 +125,9 @@ export interface ContainerRuntime extends AsyncDisposable {
    * 1.7): list instead. Events can be missed across a reconnect, so list slowly in any case.
    */
   containerEvents(signal: AbortSignal): AsyncIterable<ContainerEventResponse>;
+
+  /** Ends calls in flight ("canceled") and lets go of the runtime; what it runs goes on running. */
+  close(): Promise<void>;
 }
 
 export type StatusRequest = MessageInitShape<typeof StatusRequestSchema>;
