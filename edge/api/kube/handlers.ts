@@ -57,7 +57,7 @@ export class LocalKube {
 
   list(plural: string, scope: ListScope): object {
     const { resource, view } = this.#find(plural);
-    const selection = toSelection(scope);
+    const selection = toSelection(resource, scope);
     const items = view.entries().filter((entry) => matches(entry.object, selection));
     return {
       kind: `${resource.kind}List`,
@@ -69,8 +69,8 @@ export class LocalKube {
 
   /** Newline-separated watch events until `signal` aborts or `timeoutSeconds` is over. */
   watch(plural: string, scope: ListScope, signal: AbortSignal): ReadableStream<Uint8Array> {
-    const { view } = this.#find(plural);
-    const selection = toSelection(scope);
+    const { resource, view } = this.#find(plural);
+    const selection = toSelection(resource, scope);
     if (this.#watches >= WATCHES_MAX) {
       throw new AppError("exhausted", `Cannot watch: open watches must be <= ${WATCHES_MAX}`);
     }
@@ -121,11 +121,12 @@ function rememberUpTo(view: ResourceView, known: Map<string, ViewEntry>, version
   }
 }
 
-function toSelection(scope: ListScope): Selection {
+function toSelection(resource: LocalResource, scope: ListScope): Selection {
+  const supported = ["metadata.name", "metadata.namespace", ...resource.selectableFields];
   return {
     namespace: scope.namespace,
     labels: parseLabelSelector(scope.params.get("labelSelector") ?? ""),
-    fields: parseFieldSelector(scope.params.get("fieldSelector") ?? ""),
+    fields: parseFieldSelector(scope.params.get("fieldSelector") ?? "", supported),
   };
 }
 
@@ -137,7 +138,7 @@ function matches(object: KubeObject, selection: Selection): boolean {
     matchFields(selection.fields, fieldsOf(object, selection.fields));
 }
 
-/** Values of the selected paths; any path to a scalar can be selected here. */
+/** Values at the selected paths. */
 function fieldsOf(object: KubeObject, wanted: FieldRequirement[]): Record<string, string> {
   const fields: Record<string, string> = {};
   for (const { field } of wanted) {

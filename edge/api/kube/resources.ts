@@ -8,6 +8,8 @@ export interface LocalResource {
   kind: string;
   shortNames: string[];
   namespaced: boolean;
+  /** Paths a field selector may name, besides metadata.name and metadata.namespace. */
+  selectableFields: string[];
   /** All objects of the resource, whole, with apiVersion and kind set. */
   list(): KubeObject[];
 }
@@ -28,6 +30,7 @@ export function localResources(sources: ResourceSources): LocalResource[] {
       kind: "Pod",
       shortNames: ["po"],
       namespaced: true,
+      selectableFields: ["spec.nodeName", "spec.restartPolicy", "status.phase", "status.podIP"],
       list: () => typed("Pod", sources.pods.list()),
     },
     {
@@ -36,6 +39,7 @@ export function localResources(sources: ResourceSources): LocalResource[] {
       kind: "Node",
       shortNames: ["no"],
       namespaced: false,
+      selectableFields: ["spec.unschedulable"],
       list: () => typed("Node", [sources.facts.node()]),
     },
     {
@@ -44,6 +48,7 @@ export function localResources(sources: ResourceSources): LocalResource[] {
       kind: "ConfigMap",
       shortNames: ["cm"],
       namespaced: true,
+      selectableFields: [],
       list: () => typed("ConfigMap", sources.objects.list("configmaps")),
     },
     {
@@ -52,6 +57,7 @@ export function localResources(sources: ResourceSources): LocalResource[] {
       kind: "Secret",
       shortNames: [],
       namespaced: true,
+      selectableFields: ["type"],
       list: () => typed("Secret", sources.objects.list("secrets").map(withoutSecrets)),
     },
     {
@@ -60,10 +66,20 @@ export function localResources(sources: ResourceSources): LocalResource[] {
       kind: "Event",
       shortNames: ["ev"],
       namespaced: true,
+      selectableFields: EVENT_FIELDS,
       list: () => typed("Event", sources.facts.events()),
     },
   ];
 }
+
+const EVENT_FIELDS = [
+  ...["kind", "namespace", "name", "uid", "apiVersion", "resourceVersion", "fieldPath"].map(
+    (field) => `involvedObject.${field}`,
+  ),
+  "reason",
+  "reportingComponent",
+  "type",
+];
 
 /** A secret by name only: whoever can reach the local API learns that it is there, not what it says. */
 function withoutSecrets(secret: KubeObject): KubeObject {
