@@ -96,7 +96,7 @@ export const PURE_NAMES: Readonly<Record<string, readonly string[]>> = {
   "shared/clock.ts": ["toTime", "toMicroTime"],
 };
 
-/** Files that may touch the real clock and the real dice. Others say so line by line, with a reason. */
+/** Files that may touch the real clock and dice. Others say so line by line, with a reason. */
 export const AMBIENT_FILES: readonly string[] = ["shared/clock.ts", "shared/random.ts"];
 
 /** Files that may `export *`: the typed doors to packages that ship no types. */
@@ -127,7 +127,7 @@ export function matchPattern(pattern: string, path: string): Record<string, stri
   return match ? { ...match.groups } : undefined;
 }
 
-/** Why `from` may not import `to` (paths from the top of the checkout), or undefined when it may. */
+/** Why `from` may not import `to` (paths from the top), or undefined when it may. */
 export function importFault(from: string, to: string): string | undefined {
   for (const door of DOORS) {
     const bindings = matchPattern(door.from, from);
