@@ -8,12 +8,10 @@ export async function writeFileAtomic(
 ): Promise<void> {
   const temporary = `${path}.tmp`;
   const bytes = typeof content === "string" ? new TextEncoder().encode(content) : content;
-  const file = await Deno.open(temporary, { write: true, create: true, truncate: true, mode });
+  await Deno.writeFile(temporary, bytes, { mode });
+  await Deno.chmod(temporary, mode); // the mode above is cut by the umask
+  const file = await Deno.open(temporary, { write: true });
   try {
-    const writer = file.writable.getWriter();
-    await writer.write(bytes);
-    writer.releaseLock();
-    await Deno.chmod(temporary, mode);
     await file.sync();
   } finally {
     file.close();
