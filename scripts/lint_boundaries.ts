@@ -1,8 +1,8 @@
 /**
  * The house's lint plugin. `import-direction` reads the table in boundaries.ts; `pure-files` keeps
  * deciders free of ports, clocks, loggers and awaits; `injected-time` keeps the wall clock, timers
- * and dice in shared/clock.ts and shared/random.ts; `plain-modules` bans default exports, barrels and
- * packages named past the import map. Where a test must poll or measure for real, it says so on the
+ * and dice in shared/clock.ts and shared/random.ts; `plain-modules` bans default exports, barrels
+ * and packages named past the import map. Where a test must poll or measure for real, it says so on the
  * line: `// deno-lint-ignore skerry/injected-time -- reason`.
  */
 import {
@@ -113,9 +113,9 @@ const pureFiles: Deno.lint.Rule = {
 /** What ambient thing `node` reaches for: "Date.now", "setTimeout" ..., or undefined. */
 function ambientName(node: Deno.lint.CallExpression | Deno.lint.MemberExpression) {
   if (node.type === "CallExpression") {
-    if (node.callee.type !== "Identifier") return undefined;
-    return AMBIENT_CALLS.find((name) => name === (node.callee as Deno.lint.Identifier).name // narrowed two lines above
-    );
+    const callee = node.callee;
+    if (callee.type !== "Identifier") return undefined;
+    return AMBIENT_CALLS.find((name) => name === callee.name);
   }
   if (node.property.type !== "Identifier" || node.computed) return undefined;
   const property = node.property.name;
