@@ -1,0 +1,41 @@
+/** The one mapping between our error codes and Connect's, for both ends of the link. */
+import { Code, ConnectError } from "@connectrpc/connect";
+import { AppError, errorChain, type ErrorCode } from "../errors.ts";
+
+const CONNECT_CODES: Record<ErrorCode, Code> = {
+  invalid: Code.InvalidArgument,
+  unauthenticated: Code.Unauthenticated,
+  forbidden: Code.PermissionDenied,
+  not_found: Code.NotFound,
+  already_exists: Code.AlreadyExists,
+  conflict: Code.Aborted,
+  stale: Code.FailedPrecondition,
+  unavailable: Code.Unavailable,
+  exhausted: Code.ResourceExhausted,
+  canceled: Code.Canceled,
+  unimplemented: Code.Unimplemented,
+  internal: Code.Internal,
+};
+
+const APP_CODES = new Map<Code, ErrorCode>(
+  Object.entries(CONNECT_CODES).map(([code, connect]) => [connect, code as ErrorCode]), // its keys
+);
+
+/** What a handler throws so that the peer sees code and message; other errors become "internal". */
+export function toConnectError(error: unknown): ConnectError {
+  if (error instanceof ConnectError) return error;
+  if (error instanceof AppError) {
+    return new ConnectError(error.message, CONNECT_CODES[error.code], undefined, undefined, error);
+  }
+  return new ConnectError("Internal error", Code.Internal, undefined, undefined, error);
+}
+
+/** The peer's error as ours; what is not a Connect error is a broken transport: "unavailable". */
+export function fromConnectError(error: unknown): AppError {
+  if (error instanceof AppError) return error;
+  if (error instanceof ConnectError) {
+    const code = APP_CODES.get(error.code) ?? "unavailable";
+    return new AppError(code, error.rawMessage, {}, { cause: error.cause });
+  }
+  return new AppError("unavailable", errorChain(error) || "Connection lost", {}, { cause: error });
+}
