@@ -1,0 +1,34 @@
+/**
+ * What the controllers need from outside besides the Kubernetes API: caches that follow a resource,
+ * and the list of kinds to empty a namespace of. `cloud/app.ts` (and tests) hand them in.
+ */
+import type { GroupVersionResource } from "../../shared/k8s/gvr.ts";
+import type { KubeObject } from "../../shared/k8s/types.ts";
+
+/** One step of a cached object: `before` unset when it is new, `after` unset when it is gone. */
+export interface ObjectChange<T extends KubeObject> {
+  before: T | undefined;
+  after: T | undefined;
+}
+
+/**
+ * A list-then-watch cache of one resource in all namespaces. Objects in it are never changed in
+ * place. Listeners are called synchronously, in order, also for the objects of the first list; what
+ * a re-list finds missing counts as deleted.
+ */
+export interface ObjectCache<T extends KubeObject> {
+  get(namespace: string | undefined, name: string): T | undefined;
+  list(): Iterable<T>;
+  subscribe(listener: (change: ObjectChange<T>) => void): () => void;
+  /** Resolves when the first list is wholly in the cache. */
+  ready(signal: AbortSignal): Promise<void>;
+  /** Follows the resource until `signal` aborts; survives lost connections by itself. */
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export type OpenCache = <T extends KubeObject>(gvr: GroupVersionResource) => ObjectCache<T>;
+
+/** Every namespaced resource the API serves that can be listed and deleted. */
+export type NamespacedResources = (
+  signal: AbortSignal,
+) => Promise<readonly GroupVersionResource[]>;

@@ -1,0 +1,155 @@
+/**
+ * What one node must hold: its own Node object, the pods bound to it (also while they terminate and
+ * after they ended, until they are deleted), and every ConfigMap and Secret those pods name.
+ *
+ * What travels is not what is stored. A pod's and the node's status is written by the node itself;
+ * if it counted, each report up would send an object down again. So the version of an item is a
+ * digest of its *versioned part*: identity, the metadata people set, spec and data; never status,
+ * resourceVersion or managedFields. The status of a pod that has ended travels along outside the
+ * version: a node that lost its own records must see that this pod is not to be run again.
+ */
+import { GVR } from "../../shared/k8s/gvr.ts";
+import type { Container, KubeObject, Node, Pod, Volume } from "../../shared/k8s/types.ts";
+import type { DesiredItem } from "../../shared/wire/desired.ts";
+import { objectKey, parseObjectKey } from "../../shared/wire/keys.ts";
+import { isLinkTaint } from "./taints.ts";
+
+export interface NodeWorld {
+  node: Node | undefined;
+  pods: Iterable<Pod>;
+  /** The ConfigMap or Secret behind a key, if there is one. */
+  find(key: string): KubeObject | undefined;
+  /** Makes (or takes from a cache) the travelling item of an object. */
+  item(key: string, object: KubeObject): DesiredItem;
+}
+
+export function projectNode(world: NodeWorld): Map<string, DesiredItem> {
+  const items = new Map<string, DesiredItem>();
+  const add = (key: string, object: KubeObject) => items.set(key, world.item(key, object));
+  if (world.node) add(nodeKey(world.node.metadata.name ?? ""), world.node);
+  for (const pod of world.pods) {
+    add(podKey(pod), pod);
+    for (const key of neededKeys(pod)) {
+      if (items.has(key)) continue;
+      const object = world.find(key);
+      // Absent: the pod waits for it at the node, as it would under kubelet.
+      if (object) add(key, object);
+    }
+  }
+  return items;
+}
+
+export function nodeKey(name: string): string {
+  return objectKey(GVR.nodes, undefined, name);
+}
+
+export function podKey(pod: Pod): string {
+  return objectKey(GVR.pods, pod.metadata.namespace, pod.metadata.name ?? "");
+}
+
+/** Keys of the ConfigMaps and Secrets a pod names, each once. */
+export function neededKeys(pod: Pod): string[] {
+  const keys = new Set<string>();
+  const namespace = pod.metadata.namespace;
+  const names: Names = {
+    configMap: (name) => name && keys.add(objectKey(GVR.configmaps, namespace, name)),
+    secret: (name) => name && keys.add(objectKey(GVR.secrets, namespace, name)),
+  };
+  for (const volume of pod.spec.volumes ?? []) namesOfVolume(volume, names);
+  for (const container of allContainers(pod)) namesOfContainer(container, names);
+  for (const reference of pod.spec.imagePullSecrets ?? []) names.secret(reference.name);
+  return [...keys];
+}
+
+interface Names {
+  configMap(name: string | undefined): unknown;
+  secret(name: string | undefined): unknown;
+}
+
+function allContainers(pod: Pod): Container[] {
+  const ephemeral = pod.spec["ephemeralContainers" as keyof typeof pod.spec] as
+    | Container[]
+    | undefined; // not in the house's PodSpec, the same shape where names are concerned
+  return [...pod.spec.initContainers ?? [], ...pod.spec.containers ?? [], ...ephemeral ?? []];
+}
+
+interface ProjectedSource {
+  configMap?: { name?: string };
+  secret?: { name?: string };
+}
+
+/** Volume drivers whose own credentials are a Secret of the pod's namespace. */
+const SECRET_REF_DRIVERS = ["cephfs", "rbd", "iscsi", "scaleIO", "storageos", "flexVolume"];
+
+function namesOfVolume(volume: Volume, names: Names): void {
+  names.configMap(volume.configMap?.name);
+  names.secret(volume.secret?.secretName);
+  const projected = volume.projected as { sources?: ProjectedSource[] } | undefined; // core/v1
+  for (const source of projected?.sources ?? []) {
+    names.configMap(source.configMap?.name);
+    names.secret(source.secret?.name);
+  }
+  for (const driver of SECRET_REF_DRIVERS) {
+    const options = volume[driver] as { secretRef?: { name?: string } } | undefined; // core/v1
+    names.secret(options?.secretRef?.name);
+  }
+  const azure = volume.azureFile as { secretName?: string } | undefined; // core/v1
+  names.secret(azure?.secretName);
+  const csi = volume.csi as { nodePublishSecretRef?: { name?: string } } | undefined; // core/v1
+  names.secret(csi?.nodePublishSecretRef?.name);
+}
+
+function namesOfContainer(container: Container, names: Names): void {
+  for (const source of container.envFrom ?? []) {
+    names.configMap(source.configMapRef?.name);
+    names.secret(source.secretRef?.name);
+  }
+  for (const { valueFrom } of container.env ?? []) {
+    names.configMap(valueFrom?.configMapKeyRef?.name);
+    names.secret(valueFrom?.secretKeyRef?.name);
+  }
+}
+
+/** Lists leave apiVersion and kind out of their items; what travels says them always. */
+const KIND_OF: Record<string, string> = {
+  nodes: "Node",
+  pods: "Pod",
+  configmaps: "ConfigMap",
+  secrets: "Secret",
+};
+
+/** The object as it travels: without managedFields, and without status unless a pod has ended. */
+export function travelForm(key: string, object: KubeObject): KubeObject {
+  const resource = parseObjectKey(key).resource;
+  const { managedFields: _, ...metadata } = object.metadata as Record<string, unknown>;
+  const { status, ...rest } = object;
+  const phase = (status as { phase?: string } | undefined)?.phase; // only pods' is looked at
+  const ended = resource === "pods" && (phase === "Succeeded" || phase === "Failed");
+  const travelling: KubeObject = {
+    ...rest,
+    apiVersion: object.apiVersion ?? "v1",
+    kind: object.kind ?? KIND_OF[resource] ?? "",
+    metadata: metadata as KubeObject["metadata"], // one unknown field less
+    ...(ended ? { status } : {}),
+  };
+  return resource === "nodes" ? withoutLinkTaints(travelling) : travelling;
+}
+
+/** The part of a travelling object whose digest is the item's version. */
+export function versionedPart(travelling: KubeObject): unknown {
+  const { status: _, metadata, ...rest } = travelling;
+  const { resourceVersion: __, ...versioned } = metadata;
+  return { ...rest, metadata: versioned };
+}
+
+/**
+ * Taints that only say how the cloud sees the link are of no use at the node, and would cost two
+ * generations at each reconnect.
+ */
+function withoutLinkTaints(object: KubeObject): KubeObject {
+  const node = object as Node; // the key's resource is "nodes"
+  if (!node.spec?.taints?.some(isLinkTaint)) return object;
+  const { taints, ...spec } = node.spec;
+  const kept = taints.filter((taint) => !isLinkTaint(taint));
+  return { ...node, spec: kept.length > 0 ? { ...spec, taints: kept } : spec };
+}

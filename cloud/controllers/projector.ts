@@ -1,0 +1,288 @@
+/**
+ * Keeps every node's projection: what it must hold, under a generation that rises with each change
+ * of content and survives restarts of the cloud (the same content keeps its generation).
+ *
+ *     loading -> serving                a half-loaded world would look like deletions, so nothing is
+ *                                       served before all caches hold their first list
+ *     change -> dirty -> (digest differs) -> store.commit -> visible -> listeners
+ *
+ * A generation and its digest are on disk before anyone sees them: a node can never hold a
+ * generation that a restarted cloud gives to other content. Records of nodes that are gone stay (a
+ * few dozen bytes each): a node that comes back under the same name must not meet lower generations.
+ */
+import type { Clock } from "../../shared/clock.ts";
+import { AppError, errorChain, invariant, isAbort } from "../../shared/errors.ts";
+import { type GroupVersionResource, GVR } from "../../shared/k8s/gvr.ts";
+import type { ConfigMap, KubeObject, Node, Pod, Secret } from "../../shared/k8s/types.ts";
+import { roomLogger } from "../../shared/log.ts";
+import type { Random } from "../../shared/random.ts";
+import type { Store, StoreOp } from "../../shared/store/port.ts";
+import { Wakeup } from "../../shared/async/wakeup.ts";
+import { type DesiredItem, inventoryDigest } from "../../shared/wire/desired.ts";
+import { objectKey, parseObjectKey } from "../../shared/wire/keys.ts";
+import type { DesiredSource, Projection } from "../hub/port.ts";
+import { NodeIndex } from "./node_index.ts";
+import type { ObjectCache } from "./port.ts";
+import { nodeKey, podKey, projectNode } from "./project_node.ts";
+import { TravelItems } from "./travel_items.ts";
+
+/** Node -> {generation, digest}. */
+export const PROJECTIONS_BUCKET = "projections";
+/** Node -> acknowledged generation; apart from the above, so that the two never overwrite. */
+export const ACKNOWLEDGED_BUCKET = "projection_acks";
+/** "cloudId" -> UUID made with the store. */
+export const IDENTITY_BUCKET = "cloud_identity";
+
+/** Wait after a refused commit (disk full), then the same work is tried again. */
+const RETRY_MS = 1_000;
+/** Records in one commit; a commit is one journal record and must stay far below its bound. */
+const OPS_MAX = 1_000;
+
+interface StoredProjection {
+  generation: number;
+  digest: string;
+}
+
+export interface ProjectorCaches {
+  nodes: ObjectCache<Node>;
+  pods: ObjectCache<Pod>;
+  configmaps: ObjectCache<ConfigMap>;
+  secrets: ObjectCache<Secret>;
+}
+
+export interface ProjectorOptions {
+  caches: ProjectorCaches;
+  store: Store;
+  random: Random;
+  clock: Clock;
+}
+
+const EMPTY: Projection = { generation: 0, digest: inventoryDigest([]), items: new Map() };
+
+export class Projector implements DesiredSource {
+  readonly #options: ProjectorOptions;
+  readonly #log = roomLogger("cloud", "controllers", "projector");
+  readonly #index = new NodeIndex();
+  readonly #items = new TravelItems();
+  readonly #visible = new Map<string, Projection>();
+  readonly #listeners = new Map<string, Set<() => void>>();
+  readonly #wakeup = new Wakeup();
+  readonly #serving = Promise.withResolvers<void>();
+  #dirty = new Set<string>();
+  #isServing = false;
+
+  constructor(options: ProjectorOptions) {
+    this.#options = options;
+    const { nodes, pods, configmaps, secrets } = options.caches;
+    nodes.subscribe((change) => this.#onNode((change.after ?? change.before)!, !change.after));
+    pods.subscribe((change) => {
+      const pod = (change.after ?? change.before)!; // a change has at least one side
+      if (!change.after) this.#items.forget(podKey(pod));
+      this.#markDirty(this.#index.apply(change));
+    });
+    configmaps.subscribe((change) =>
+      this.#onNeeded(GVR.configmaps, (change.after ?? change.before)!, !change.after)
+    );
+    secrets.subscribe((change) =>
+      this.#onNeeded(GVR.secrets, (change.after ?? change.before)!, !change.after)
+    );
+  }
+
+  /** Digests made so far: the cost of projecting. */
+  get digests(): number {
+    return this.#items.digests;
+  }
+
+  get cloudId(): string {
+    const id = this.#options.store.get<string>(IDENTITY_BUCKET, "cloudId");
+    invariant(id, "the cloud's identity is made before anyone asks for it: await ready() first");
+    return id;
+  }
+
+  projection(node: string): Projection {
+    if (!this.#isServing) {
+      throw new AppError("unavailable", `Cannot project node ${node}: caches are still loading`);
+    }
+    return this.#visible.get(node) ?? EMPTY;
+  }
+
+  subscribe(node: string, listener: () => void): () => void {
+    let listeners = this.#listeners.get(node);
+    if (!listeners) this.#listeners.set(node, listeners = new Set());
+    listeners.add(listener);
+    return () => {
+      listeners.delete(listener);
+      if (listeners.size === 0 && this.#listeners.get(node) === listeners) {
+        this.#listeners.delete(node);
+      }
+    };
+  }
+
+  /** Keeps the highest acknowledged generation; resolves when that is on disk. */
+  async acknowledged(node: string, generation: number): Promise<void> {
+    const current = this.projection(node).generation;
+    if (!Number.isSafeInteger(generation) || generation < 0 || generation > current) {
+      throw new AppError(
+        "invalid",
+        `Cannot keep acknowledgement of ${node}: generation must be <= ${current}, got ${generation}`,
+      );
+    }
+    if (generation <= this.acknowledgedGeneration(node)) return;
+    await this.#options.store.commit([
+      { op: "put", bucket: ACKNOWLEDGED_BUCKET, key: node, value: generation },
+    ]);
+  }
+
+  acknowledgedGeneration(node: string): number {
+    return this.#options.store.get<number>(ACKNOWLEDGED_BUCKET, node) ?? 0;
+  }
+
+  /** Resolves when projections are served. */
+  ready(signal: AbortSignal): Promise<void> {
+    if (this.#isServing) return Promise.resolve();
+    return new Promise((resolve, reject) => {
+      if (signal.aborted) return reject(signal.reason);
+      const onAbort = () => reject(signal.reason);
+      signal.addEventListener("abort", onAbort, { once: true });
+      void this.#serving.promise.then(() => {
+        signal.removeEventListener("abort", onAbort);
+        resolve();
+      });
+    });
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { caches, store } = this.#options;
+    await Promise.all(
+      Object.values(caches).map((cache: ObjectCache<never>) => cache.ready(signal)),
+    );
+    await this.#keepTrying(() => this.#ensureIdentity(), signal);
+    // Also nodes that only the store knows: they may have lost everything while the cloud was down.
+    this.#markDirty(store.list(PROJECTIONS_BUCKET).map((record) => record.key));
+    await this.#keepTrying(() => this.#pass(), signal);
+    this.#isServing = true;
+    this.#serving.resolve();
+    while (true) {
+      await this.#wakeup.wait(signal);
+      await this.#keepTrying(() => this.#pass(), signal);
+    }
+  }
+
+  #onNode(node: Node, isGone: boolean): void {
+    const name = node.metadata.name ?? "";
+    if (isGone) this.#items.forget(nodeKey(name));
+    this.#markDirty([name]);
+  }
+
+  #onNeeded(gvr: GroupVersionResource, object: KubeObject, isGone: boolean): void {
+    const key = objectKey(gvr, object.metadata.namespace, object.metadata.name ?? "");
+    if (isGone) this.#items.forget(key);
+    this.#markDirty(this.#index.usersOf(key));
+  }
+
+  #markDirty(nodes: Iterable<string>): void {
+    let isAny = false;
+    for (const node of nodes) {
+      this.#dirty.add(node);
+      isAny = true;
+    }
+    if (isAny) this.#wakeup.wake();
+  }
+
+  async #ensureIdentity(): Promise<void> {
+    const { store, random } = this.#options;
+    if (store.get(IDENTITY_BUCKET, "cloudId")) return;
+    await store.commit([
+      { op: "put", bucket: IDENTITY_BUCKET, key: "cloudId", value: random.uuid() },
+    ]);
+  }
+
+  /** Brings every dirty node up to date. On failure they are dirty again. */
+  async #pass(): Promise<void> {
+    const dirty = this.#dirty;
+    this.#dirty = new Set();
+    try {
+      const changed = [...dirty].map((node) => this.#plan(node)).filter((plan) => !!plan);
+      for (let start = 0; start < changed.length; start += OPS_MAX) {
+        const step = changed.slice(start, start + OPS_MAX);
+        await this.#persist(step);
+        for (const { node, next } of step) this.#publish(node, next);
+      }
+    } catch (error) {
+      for (const node of dirty) this.#dirty.add(node);
+      throw error;
+    }
+  }
+
+  /** The node's next projection, or undefined when nothing that counts has changed. */
+  #plan(node: string): { node: string; next: Projection } | undefined {
+    const items = this.#project(node);
+    const current = this.#visible.get(node);
+    if (current && sameVersions(current.items, items)) {
+      // Content outside the versions (the status of an ended pod) is still served fresh.
+      this.#visible.set(node, { ...current, items });
+      return undefined;
+    }
+    const digest = inventoryDigest(items.values());
+    const held = current ??
+      this.#options.store.get<StoredProjection>(PROJECTIONS_BUCKET, node) ?? EMPTY;
+    if (held.digest === digest) {
+      this.#visible.set(node, { generation: held.generation, digest, items });
+      return undefined;
+    }
+    return { node, next: { generation: held.generation + 1, digest, items } };
+  }
+
+  #project(node: string): Map<string, DesiredItem> {
+    const { caches } = this.#options;
+    return projectNode({
+      node: caches.nodes.get(undefined, node),
+      pods: this.#index.podsOf(node),
+      find: (key) => {
+        const { resource, namespace, name } = parseObjectKey(key);
+        const cache = resource === GVR.secrets.resource ? caches.secrets : caches.configmaps;
+        return cache.get(namespace, name);
+      },
+      item: (key, object) => this.#items.of(key, object),
+    });
+  }
+
+  async #persist(changed: readonly { node: string; next: Projection }[]): Promise<void> {
+    await this.#options.store.commit(changed.map(({ node, next }): StoreOp => ({
+      op: "put",
+      bucket: PROJECTIONS_BUCKET,
+      key: node,
+      value: { generation: next.generation, digest: next.digest } satisfies StoredProjection,
+    })));
+  }
+
+  #publish(node: string, next: Projection): void {
+    this.#visible.set(node, next);
+    for (const listener of [...this.#listeners.get(node) ?? []]) listener();
+  }
+
+  async #keepTrying(work: () => Promise<void>, signal: AbortSignal): Promise<void> {
+    while (true) {
+      try {
+        return await work();
+      } catch (error) {
+        if (signal.aborted || isAbort(error, signal)) throw error;
+        if (!(error instanceof AppError)) throw error;
+        this.#log.warn("Cannot keep projections; trying again", { error: errorChain(error) });
+        await this.#options.clock.sleep(RETRY_MS, signal);
+      }
+    }
+  }
+}
+
+function sameVersions(
+  a: ReadonlyMap<string, DesiredItem>,
+  b: ReadonlyMap<string, DesiredItem>,
+): boolean {
+  if (a.size !== b.size) return false;
+  for (const [key, item] of b) {
+    const other = a.get(key);
+    if (other?.resourceVersion !== item.resourceVersion || other.uid !== item.uid) return false;
+  }
+  return true;
+}
