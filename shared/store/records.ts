@@ -1,0 +1,34 @@
+/** The payload of a journal frame: the commits of one batch, in order, as plain CBOR. Pure. */
+import type { RawOp } from "./ops.ts";
+import { decodeCbor, encodeCbor } from "./value_codec.ts";
+import { AppError } from "../errors.ts";
+
+export interface Batch {
+  /** Sequence of the first commit; the others follow without a gap. */
+  seq: number;
+  commits: RawOp[][];
+}
+
+export function encodeBatch(batch: Batch): Uint8Array<ArrayBuffer> {
+  return encodeCbor(batch);
+}
+
+/** Reads a payload whose checksum held; what it cannot understand was written by a later version. */
+export function decodeBatch(payload: Uint8Array): Batch {
+  const batch = decodeCbor(payload);
+  if (!isBatch(batch)) {
+    throw new AppError("internal", "Cannot read journal: record is of a kind unknown here");
+  }
+  return batch;
+}
+
+function isBatch(value: unknown): value is Batch {
+  return typeof value === "object" && value !== null && "seq" in value && "commits" in value &&
+    Number.isSafeInteger(value.seq) && Array.isArray(value.commits) &&
+    value.commits.every((commit) => Array.isArray(commit) && commit.every(isRawOp));
+}
+
+function isRawOp(op: unknown): op is RawOp {
+  if (!Array.isArray(op) || typeof op[1] !== "string" || typeof op[2] !== "string") return false;
+  return op[0] === 0 ? op[3] instanceof Uint8Array : op[0] === 1;
+}

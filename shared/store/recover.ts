@@ -1,0 +1,228 @@
+/**
+ * What `openStore` does before the first commit: newest good snapshot, then the journal on top of
+ * it, as far as every byte is proven good. Nothing here overwrites or cuts a journal: a bad tail is
+ * fenced off by the next segment, which names the sequence it continues (`baseSequence`). So
+ * recovery may itself be killed anywhere and simply runs again, also on a disk that is full.
+ */
+import { AppError, isAppError } from "../errors.ts";
+import type { Disk } from "./disk.ts";
+import { decodeHeader, salvageFrames, scanSegment, type SegmentHeader } from "./journal_format.ts";
+import type { StoreLimits } from "./limits.ts";
+import { contentDigest, parseJournalName, parseSnapshotName, TMP_SUFFIX } from "./names.ts";
+import type { RecoveryReport } from "./port.ts";
+import { decodeBatch } from "./records.ts";
+import { SetAside } from "./set_aside.ts";
+import type { SqlJsStatic } from "./sql_js.d.ts";
+import { SqliteState } from "./state.ts";
+
+/** After damage, sequences jump by this past the last one seen: the lost ones are never used twice. */
+const SEQUENCE_JUMP = 65_536;
+
+export type JournalPlan =
+  | { kind: "resume"; name: string; baseSequence: number; end: number; allocated: number }
+  | { kind: "create"; header: SegmentHeader };
+
+export interface Segment extends SegmentHeader {
+  name: string;
+}
+
+export interface Recovered {
+  state: SqliteState;
+  report: RecoveryReport;
+  /** Good snapshots, newest first. */
+  snapshots: { name: string; sequence: number }[];
+  /** Segments in order, without those set aside. */
+  segments: Segment[];
+  journal: JournalPlan;
+  /** Sequence of the next commit. */
+  nextSequence: number;
+  /** Bytes of journal behind the snapshot that was used. */
+  journalBytes: number;
+}
+
+export async function recover(
+  disk: Disk,
+  dir: string,
+  sqlite: SqlJsStatic,
+  limits: StoreLimits,
+): Promise<Recovered> {
+  const run = new Recovery(disk, dir, limits);
+  const names = (await disk.list(dir)).sort();
+  await run.removeTemporary(names);
+  const state = await run.loadSnapshot(names, sqlite);
+  try {
+    await run.loadSegments(names);
+    for (let i = 0; i < run.segments.length; i++) await run.replay(state, i);
+    return await run.finish(state);
+  } catch (error) {
+    state.close();
+    throw error;
+  }
+}
+
+class Recovery {
+  readonly segments: Segment[] = [];
+  readonly #disk: Disk;
+  readonly #dir: string;
+  readonly #aside: SetAside;
+  readonly #report: RecoveryReport = { lastSequence: 0, replayed: 0, tornBytes: 0, damage: [] };
+  readonly #snapshots: { name: string; sequence: number }[] = [];
+  readonly #unreachable = new Set<string>();
+  /** Sequence of the state so far. */
+  #last = 0;
+  /** Sequence the next commit would have; more than one past #last behind a jump. */
+  #next = 1;
+  /** Commits may be gone whose sequences are not known. */
+  #lost = false;
+  /** Highest sequence that any file gives evidence of. */
+  #seen = 0;
+  #journalBytes = 0;
+  #resume: Extract<JournalPlan, { kind: "resume" }> | undefined;
+
+  constructor(disk: Disk, dir: string, limits: StoreLimits) {
+    this.#disk = disk;
+    this.#dir = dir;
+    this.#aside = new SetAside(disk, dir, limits.setAsideFilesMax, this.#report.damage);
+  }
+
+  async removeTemporary(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      // On a read-only disk it stays, and harms nothing.
+      if (name.endsWith(TMP_SUFFIX)) await this.#disk.remove(this.#path(name)).catch(() => {});
+    }
+  }
+
+  async loadSnapshot(names: readonly string[], sqlite: SqlJsStatic): Promise<SqliteState> {
+    let state: SqliteState | undefined;
+    for (const name of names.toReversed()) {
+      const parsed = parseSnapshotName(name);
+      if (!parsed) continue;
+      this.#seen = Math.max(this.#seen, parsed.sequence);
+      const bytes = await this.#disk.read(this.#path(name));
+      if (await contentDigest(bytes) !== parsed.digest) {
+        await this.#aside.whole(name, "snapshot fails its checksum");
+        continue;
+      }
+      this.#snapshots.push({ name, sequence: parsed.sequence });
+      if (state) continue;
+      state = SqliteState.open(sqlite, bytes);
+      this.#last = parsed.sequence;
+      this.#next = parsed.sequence + 1;
+    }
+    return state ?? SqliteState.open(sqlite);
+  }
+
+  async loadSegments(names: readonly string[]): Promise<void> {
+    const found: Segment[] = [];
+    for (const name of names) {
+      const parsed = parseJournalName(name);
+      if (!parsed) continue;
+      this.#seen = Math.max(this.#seen, parsed.firstSequence - 1);
+      const bytes = await this.#disk.read(this.#path(name));
+      const header = decodeHeader(bytes, name);
+      if (header) found.push({ name, ...header });
+      else {
+        this.#noteSequences(salvageFrames(bytes, 0));
+        this.#lost = true;
+        await this.#aside.whole(name, "journal header fails its checksum");
+      }
+    }
+    // A segment whose base a later one repeats or undercuts was fenced off by that one.
+    this.segments.push(
+      ...found.filter((a, i) => !found.slice(i + 1).some((b) => b.baseSequence <= a.baseSequence)),
+    );
+  }
+
+  /** Applies what is proven good of segment `index` and judges what lies behind it. */
+  async replay(state: SqliteState, index: number): Promise<void> {
+    const segment = this.segments[index]!;
+    const until = this.segments[index + 1]?.baseSequence;
+    const bytes = await this.#disk.read(this.#path(segment.name));
+    const reachable = segment.baseSequence <= this.#last;
+    let next = segment.firstSequence;
+    const { end, tail } = scanSegment(bytes, (payload) => {
+      const batch = decodeBatch(payload);
+      if (batch.seq !== next) return false;
+      next += batch.commits.length;
+      this.#seen = Math.max(this.#seen, next - 1);
+      if (reachable && next - 1 > this.#last && next - 1 <= (until ?? Infinity)) {
+        state.apply(batch.commits);
+        this.#report.replayed += batch.commits.length;
+        this.#last = next - 1;
+        this.#journalBytes += payload.length;
+      }
+      return true;
+    });
+    if (!reachable) {
+      this.#unreachable.add(segment.name);
+      this.#lost = true;
+      return await this.#aside.whole(segment.name, "journal does not continue what is before it");
+    }
+    this.#next = Math.max(this.#next, next);
+    if (until === undefined ? tail.kind === "damaged" : next - 1 < until) {
+      const what = tail.kind === "damaged" ? tail.what : "records are missing at the end";
+      this.#noteSequences(salvageFrames(bytes, end));
+      // what a snapshot holds is not lost
+      this.#lost ||= until === undefined || this.#last < until;
+      await this.#aside.rest(segment.name, bytes, end, what);
+    } else if (until === undefined && tail.kind === "torn") {
+      this.#report.tornBytes += tail.bytes;
+    } else if (until === undefined) {
+      const { name, baseSequence } = segment;
+      this.#resume = { kind: "resume", name, baseSequence, end, allocated: bytes.length };
+    }
+  }
+
+  async finish(state: SqliteState): Promise<Recovered> {
+    const report = this.#report;
+    report.lastSequence = this.#last;
+    const lost = this.#lost || this.#seen >= this.#next;
+    const nextSequence = lost ? Math.max(this.#seen, this.#next) + SEQUENCE_JUMP : this.#next;
+    // A sequence jump, like a bad tail, needs a new segment.
+    const journal: JournalPlan = this.#resume && !lost ? this.#resume : {
+      kind: "create",
+      header: { firstSequence: nextSequence, baseSequence: this.#last },
+    };
+    const segments = this.segments.filter((s) => !this.#unreachable.has(s.name));
+    const newest = segments.at(-1);
+    if (newest && report.replayed > 0) await this.#syncReplayed(newest.name);
+    return {
+      state,
+      report,
+      snapshots: this.#snapshots,
+      segments,
+      journal,
+      nextSequence,
+      journalBytes: this.#journalBytes,
+    };
+  }
+
+  /**
+   * After a kill -9 the last frame may be in the page cache only; what is served must be durable.
+   */
+  async #syncReplayed(name: string): Promise<void> {
+    try {
+      const file = await this.#disk.open(this.#path(name), "existing");
+      await file.syncData().finally(() => file.close());
+    } catch (error) {
+      // A disk that takes no writes at all (read-only) holds no unsynced ones either.
+      if (!isAppError(error, "unavailable", "exhausted")) throw error;
+    }
+  }
+
+  #noteSequences(payloads: Iterable<Uint8Array>): void {
+    for (const payload of payloads) {
+      try {
+        const batch = decodeBatch(payload);
+        this.#seen = Math.max(this.#seen, batch.seq + batch.commits.length - 1);
+      } catch (error) {
+        // Salvage meets whatever looks like a record; what is none gives no evidence.
+        if (!(error instanceof AppError)) continue;
+      }
+    }
+  }
+
+  #path(name: string): string {
+    return `${this.#dir}/${name}`;
+  }
+}

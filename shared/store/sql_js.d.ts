@@ -1,0 +1,28 @@
+/** The part of sql.js the store uses; the package ships no declarations. */
+export type SqlValue = number | string | Uint8Array<ArrayBuffer> | null;
+
+export interface Statement {
+  bind(values: SqlValue[]): boolean;
+  step(): boolean;
+  get(): SqlValue[];
+  run(values?: SqlValue[]): void;
+  reset(): void;
+  free(): boolean;
+}
+
+export interface Database {
+  run(sql: string, values?: SqlValue[]): Database;
+  exec(sql: string): { columns: string[]; values: SqlValue[][] }[];
+  prepare(sql: string): Statement;
+  /** Copies the database out; frees every statement and resets every pragma. */
+  export(): Uint8Array<ArrayBuffer>;
+  close(): void;
+}
+
+export interface SqlJsStatic {
+  Database: new (data?: Uint8Array | null) => Database;
+}
+
+declare function initSqlJs(config: { wasmBinary: Uint8Array }): Promise<SqlJsStatic>;
+
+export { initSqlJs as default };

@@ -1,0 +1,53 @@
+/**
+ * Loads SQLite (sql.js) from source and from a compiled, bundled program alike. From source its WASM
+ * lies beside the package's JavaScript; a build embeds a copy (`deno compile --include`) under one of
+ * EMBEDDED_WASM_PATHS, relative to the bundle. Nothing is loaded before the first store is opened.
+ */
+// @ts-types="./sql_js.d.ts"
+import initSqlJs, { type SqlJsStatic } from "sql.js";
+import { AppError } from "../errors.ts";
+
+/** The file inside the npm package `sql.js` that a build has to embed. */
+export const SQLITE_WASM_PACKAGE_PATH = "dist/sql-wasm.wasm";
+
+/** Where a build may embed it, relative to the top of the compiled program's files. */
+export const EMBEDDED_WASM_PATHS: readonly string[] = [
+  "dist/sql-wasm.wasm",
+  "sql-wasm.wasm",
+  "dist/embed/sql-wasm.wasm",
+];
+
+/** sql.js keeps the one instance of itself; this only finds its WASM on the first call. */
+export async function loadSqlite(): Promise<SqlJsStatic> {
+  const scope: { __dirname?: string } = globalThis;
+  // sql.js takes Deno for Node and reads this while it starts; the WASM is handed over instead
+  scope.__dirname ??= ".";
+  return await initSqlJs({ wasmBinary: await readWasm() });
+}
+
+async function readWasm(): Promise<Uint8Array> {
+  const tried: string[] = [];
+  for (const url of wasmCandidates()) {
+    try {
+      return await Deno.readFile(url);
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      tried.push(url.pathname);
+    }
+  }
+  throw new AppError("internal", "Cannot load SQLite: sql-wasm.wasm is not among the files", {
+    tried: tried.join(" "),
+  });
+}
+
+/** The file's place from source; a build uses it to find what to embed. */
+export function packageWasmUrl(): URL {
+  return new URL("./sql-wasm.wasm", import.meta.resolve("sql.js"));
+}
+
+function* wasmCandidates(): Generator<URL> {
+  if (!Deno.build.standalone) return yield packageWasmUrl();
+  for (const path of EMBEDDED_WASM_PATHS) yield new URL(path, import.meta.url);
+  // unbundled builds keep this module in shared/store/
+  for (const path of EMBEDDED_WASM_PATHS) yield new URL(`../../${path}`, import.meta.url);
+}

@@ -1,0 +1,164 @@
+/**
+ * Present state: one table in SQLite, whole in memory. It holds exactly the durable commits, is
+ * changed only by `apply`, and is copied out as a plain SQLite file for a snapshot.
+ */
+import { AppError } from "../errors.ts";
+import type { RawOp } from "./ops.ts";
+import { compareKeys } from "./ops.ts";
+import type { ListOptions } from "./port.ts";
+import type { Database, SqlJsStatic, Statement } from "./sql_js.d.ts";
+
+export const STATE_FORMAT = 1;
+
+const SCHEMA = `
+  CREATE TABLE objects(
+    bucket TEXT NOT NULL, key TEXT NOT NULL, value BLOB NOT NULL, PRIMARY KEY(bucket, key)
+  ) WITHOUT ROWID;
+  CREATE TABLE meta(name TEXT PRIMARY KEY, value TEXT NOT NULL) WITHOUT ROWID;
+  INSERT INTO meta VALUES('format', '${STATE_FORMAT}'), ('sequence', '0');`;
+
+/**
+ * The file is memory, so syncs and a large page cache buy nothing; a rollback journal in memory
+ * keeps a failed `apply` from leaving half a commit.
+ */
+const PRAGMAS = "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF; PRAGMA temp_store=MEMORY;" +
+  "PRAGMA cache_size=-256; PRAGMA locking_mode=EXCLUSIVE;";
+
+const PAGE_BYTES = 4096;
+
+/** Less than this is not worth copying the state for. */
+const FREE_BYTES_MIN = 1024 * 1024;
+
+const STATEMENTS = {
+  begin: "BEGIN",
+  commit: "COMMIT",
+  put: "INSERT OR REPLACE INTO objects VALUES(?, ?, ?)",
+  delete: "DELETE FROM objects WHERE bucket = ? AND key = ?",
+  get: "SELECT value FROM objects WHERE bucket = ? AND key = ?",
+  listFrom: "SELECT key, value FROM objects WHERE bucket = ? AND key >= ? ORDER BY key",
+  listAfter: "SELECT key, value FROM objects WHERE bucket = ? AND key > ? ORDER BY key",
+  count: "SELECT count(*) FROM objects WHERE bucket = ?",
+  usedBytes: "SELECT (page_count - freelist_count) * page_size " +
+    "FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
+  freePages: "SELECT freelist_count FROM pragma_freelist_count",
+} as const;
+
+export class SqliteState {
+  readonly #db: Database;
+  #statements: Record<keyof typeof STATEMENTS, Statement>;
+
+  private constructor(db: Database) {
+    this.#db = db;
+    this.#statements = prepareAll(db);
+  }
+
+  /** An empty state, or the one in `file`; throws `internal` for a format of a later version. */
+  static open(sqlite: SqlJsStatic, file?: Uint8Array): SqliteState {
+    const db = new sqlite.Database(file);
+    try {
+      if (file) checkFormat(db);
+      else db.run(SCHEMA);
+      return new SqliteState(db);
+    } catch (error) {
+      db.close();
+      throw error;
+    }
+  }
+
+  /** Applies commits that are on disk, all or none. */
+  apply(commits: readonly RawOp[][]): void {
+    const { begin, commit, put, delete: remove } = this.#statements;
+    begin.run();
+    try {
+      for (const ops of commits) {
+        for (const op of ops) {
+          if (op[0] === 0) put.run([op[1], op[2], op[3]]);
+          else remove.run([op[1], op[2]]);
+        }
+      }
+      commit.run();
+    } catch (error) {
+      this.#db.run("ROLLBACK");
+      throw error;
+    }
+  }
+
+  get(bucket: string, key: string): Uint8Array<ArrayBuffer> | undefined {
+    const { get } = this.#statements;
+    get.bind([bucket, key]);
+    const value = get.step() ? get.get()[0] : undefined;
+    get.reset();
+    return value instanceof Uint8Array ? value : undefined;
+  }
+
+  list(bucket: string, options: ListOptions): { key: string; value: Uint8Array<ArrayBuffer> }[] {
+    const { prefix = "", after, limit = Infinity } = options;
+    const useAfter = after !== undefined && compareKeys(after, prefix) >= 0;
+    const statement = this.#statements[useAfter ? "listAfter" : "listFrom"];
+    const rows: { key: string; value: Uint8Array<ArrayBuffer> }[] = [];
+    statement.bind([bucket, useAfter ? after : prefix]);
+    while (rows.length < limit && statement.step()) {
+      const [key, value] = statement.get();
+      // in key order, those with the prefix follow one another
+      if (typeof key !== "string" || !key.startsWith(prefix)) break;
+      if (value instanceof Uint8Array) rows.push({ key, value });
+    }
+    statement.reset();
+    return rows;
+  }
+
+  count(bucket: string): number {
+    return this.#number("count", [bucket]);
+  }
+
+  /** Size of the state as a file, without free pages. */
+  get bytes(): number {
+    return this.#number("usedBytes", []);
+  }
+
+  /** Drops free pages when they are worth it; briefly needs the state's size once more. */
+  compact(): void {
+    const freeBytes = this.#number("freePages", []) * PAGE_BYTES;
+    if (freeBytes > Math.max(FREE_BYTES_MIN, this.bytes)) this.#db.run("VACUUM");
+  }
+
+  /** The state as a plain SQLite file that says it holds commits up to `sequence`. */
+  export(sequence: number): Uint8Array<ArrayBuffer> {
+    this.#db.run("UPDATE meta SET value = ? WHERE name = 'sequence'", [String(sequence)]);
+    try {
+      return this.#db.export();
+    } finally {
+      this.#statements = prepareAll(this.#db);
+    }
+  }
+
+  close(): void {
+    for (const statement of Object.values(this.#statements)) statement.free();
+    this.#db.close();
+  }
+
+  #number(name: "count" | "usedBytes" | "freePages", values: string[]): number {
+    const statement = this.#statements[name];
+    statement.bind(values);
+    const value = statement.step() ? statement.get()[0] : 0;
+    statement.reset();
+    return typeof value === "number" ? value : 0;
+  }
+}
+
+function prepareAll(db: Database): Record<keyof typeof STATEMENTS, Statement> {
+  db.run(PRAGMAS);
+  const names = Object.keys(STATEMENTS) as (keyof typeof STATEMENTS)[]; // keys of the constant above
+  const entries = names.map((name) => [name, db.prepare(STATEMENTS[name])] as const);
+  return Object.fromEntries(entries) as Record<keyof typeof STATEMENTS, Statement>; // one per name
+}
+
+function checkFormat(db: Database): void {
+  const format = Number(db.exec("SELECT value FROM meta WHERE name = 'format'")[0]?.values[0]?.[0]);
+  if (format !== STATE_FORMAT) {
+    throw new AppError(
+      "internal",
+      `Cannot read snapshot: format must be ${STATE_FORMAT}, got ${format}`,
+    );
+  }
+}
