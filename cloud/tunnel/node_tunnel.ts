@@ -65,6 +65,7 @@ export class NodeTunnel {
     const id = this.#nextId;
     this.#nextId += 2;
     const head = Promise.withResolvers<Response>();
+    void head.promise.catch(() => {}); // awaited below, but it may fail before that
     const onAbort = () => stream.reset(ResetCode.CANCELED, "Request was aborted");
     const stream = new TunnelStream({
       id,

@@ -7,7 +7,7 @@ import { AppError } from "../errors.ts";
 import { Wakeup } from "../async/wakeup.ts";
 
 export interface OutgoingOptions {
-  /** Urgent messages that may wait; beyond that `send` throws "exhausted" and the stream must end. */
+  /** Urgent messages that may wait: a peer that reads none of so many is gone, the stream ends. */
   urgentMax: number;
 }
 
@@ -35,11 +35,7 @@ export class Outgoing<T> implements AsyncIterable<T> {
   /** Queues a small message ahead of all bulk. Dropped without a word once the stream has ended. */
   send(message: T): void {
     if (this.#ended) return;
-    if (this.#urgent.length >= this.#options.urgentMax) {
-      throw new AppError("exhausted", "Cannot send: the peer does not read", {
-        urgentMax: this.#options.urgentMax,
-      });
-    }
+    if (this.#urgent.length >= this.#options.urgentMax) return this.end();
     this.#urgent.push(message);
     this.#wake.wake();
   }

@@ -1,0 +1,131 @@
+/**
+ * Who a node is: enrolment by token, renewal by the enrolled key, and the judgement on a certificate
+ * that a connection shows. The hub trusts nothing else about a peer. A token's use is durable before
+ * the certificate exists.
+ */
+import type { Clock } from "../../shared/clock.ts";
+import { AppError } from "../../shared/errors.ts";
+import { roomLogger } from "../../shared/log.ts";
+import {
+  loadX509,
+  NODE_USER_PREFIX,
+  NODES_ORGANIZATION,
+  sha256Hex,
+} from "../../shared/wire/x509.ts";
+import type { Authority } from "./authority.ts";
+import type { NodeRegistry } from "./node_registry.ts";
+import { checkNodeName, CLIENT_AUTH, CLOCK_SKEW_MS, RENEWAL_GRACE_MS } from "./profiles.ts";
+import { parseRequest, type Signer } from "./signer.ts";
+import type { TokenStore } from "./token_store.ts";
+import { parseToken } from "./tokens.ts";
+
+const log = roomLogger("cloud", "pki");
+
+export interface NodeEnrollmentOptions {
+  authority: Authority;
+  signer: Signer;
+  tokens: TokenStore;
+  nodes: NodeRegistry;
+  clock: Clock;
+}
+
+export interface EnrollInput {
+  token: string;
+  nodeName: string;
+  /** PEM */
+  certificateRequest: string;
+}
+
+/** Implements the hub's NodeIdentities. */
+export class NodeEnrollment {
+  readonly #options: NodeEnrollmentOptions;
+
+  constructor(options: NodeEnrollmentOptions) {
+    this.#options = options;
+  }
+
+  get authorityCertificate(): string {
+    return this.#options.authority.certificate;
+  }
+
+  /** Signs a node in; a name that was enrolled before goes over to the new key. */
+  async enroll(input: EnrollInput): Promise<{ certificate: string; keyHash: string }> {
+    const { authority, signer, tokens, nodes, clock } = this.#options;
+    const node = input.nodeName;
+    if (parseToken(input.token).authorityHash !== authority.hash) {
+      throw new AppError("unauthenticated", "Join token belongs to another certificate authority");
+    }
+    checkNodeName(node);
+    const request = await parseRequest(input.certificateRequest);
+    const before = await nodes.get(node);
+    const { id: tokenId } = await tokens.spend(input.token, node);
+    const { keyHash } = request;
+    const enrolledAtMs = clock.nowMs();
+    await nodes.put({ version: 1, name: node, keyHash, enrolledAtMs, tokenId, revoked: false });
+    const facts = { node, tokenId };
+    if (before) log.warn("Node enrolled again; its former key is out", facts);
+    else log.info("Node enrolled", facts);
+    return { certificate: await signer.issueNode(node, request.publicKey), keyHash };
+  }
+
+  /** A fresh certificate for a node over its enrolled key. */
+  async renew(node: string, certificateRequest: string): Promise<string> {
+    const request = await parseRequest(certificateRequest);
+    await this.#checkEnrolled(node, request.keyHash);
+    log.info("Node renewed its certificate", { node });
+    return await this.#options.signer.issueNode(node, request.publicKey);
+  }
+
+  /**
+   * The node a client certificate stands for. The TLS handshake has shown that the peer holds its
+   * key; everything else is judged here: our signature, purpose, subject, dates and enrolment.
+   * `renew` also takes one that ran out within the grace time.
+   */
+  async identify(
+    certificateDer: Uint8Array<ArrayBuffer>,
+    purpose: "session" | "renew",
+  ): Promise<{ node: string; keyHash: string }> {
+    const x509 = await loadX509();
+    const certificate = new x509.X509Certificate(certificateDer);
+    const { publicKey } = this.#options.authority;
+    if (!await certificate.verify({ publicKey, signatureOnly: true })) {
+      throw new AppError("unauthenticated", "Client certificate is not by this authority");
+    }
+    const usage = certificate.getExtension(x509.ExtendedKeyUsageExtension)?.usages ?? [];
+    if (!usage.map(String).includes(CLIENT_AUTH)) {
+      throw new AppError("unauthenticated", "Client certificate is not meant for clients");
+    }
+    const [organization] = certificate.subjectName.getField("O");
+    const [user] = certificate.subjectName.getField("CN");
+    if (organization !== NODES_ORGANIZATION || !user?.startsWith(NODE_USER_PREFIX)) {
+      throw new AppError("forbidden", `Client certificate is not a node's: ${certificate.subject}`);
+    }
+    this.#checkDates(certificate.notBefore.getTime(), certificate.notAfter.getTime(), purpose);
+    const node = user.slice(NODE_USER_PREFIX.length);
+    const keyHash = await sha256Hex(certificate.publicKey.rawData);
+    await this.#checkEnrolled(node, keyHash);
+    return { node, keyHash };
+  }
+
+  #checkDates(notBeforeMs: number, notAfterMs: number, purpose: "session" | "renew"): void {
+    const now = this.#options.clock.nowMs();
+    if (now < notBeforeMs - CLOCK_SKEW_MS) {
+      const at = new Date(notBeforeMs).toISOString();
+      throw new AppError("unauthenticated", `Client certificate is valid only from ${at}`);
+    }
+    const graceMs = purpose === "renew" ? RENEWAL_GRACE_MS : 0;
+    if (now > notAfterMs + graceMs) {
+      const at = new Date(notAfterMs).toISOString();
+      throw new AppError("unauthenticated", `Client certificate ran out at ${at}`);
+    }
+  }
+
+  async #checkEnrolled(node: string, keyHash: string): Promise<void> {
+    const record = await this.#options.nodes.get(node);
+    if (!record) throw new AppError("forbidden", `Node ${node} is not enrolled here`);
+    if (record.revoked) throw new AppError("forbidden", `Node ${node} was revoked`);
+    if (record.keyHash !== keyHash) {
+      throw new AppError("forbidden", `Node ${node} is enrolled with another key`);
+    }
+  }
+}
