@@ -13,7 +13,8 @@ export type FieldErrorReason =
   | "FieldValueForbidden"
   | "FieldValueTooLong"
   | "FieldValueTooMany"
-  | "FieldValueTypeInvalid";
+  | "FieldValueTypeInvalid"
+  | "FieldValueNotFound";
 
 export interface FieldError {
   /** Path as users know it: "spec.containers[0].name", "metadata.labels". */
@@ -51,6 +52,10 @@ export function notSupported(
 
 export function duplicate(field: string, value: unknown): FieldError {
   return { field, reason: "FieldValueDuplicate", message: `Duplicate value: ${quoted(value)}` };
+}
+
+export function notFound(field: string, value: unknown): FieldError {
+  return { field, reason: "FieldValueNotFound", message: `Not found: ${quoted(value)}` };
 }
 
 export function forbidden(field: string, detail: string): FieldError {

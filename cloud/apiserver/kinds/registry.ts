@@ -1,14 +1,40 @@
-/** The kinds the server serves, as a table. */
+/**
+ * The kinds the server serves, as a table. To add one: its messages in schema/tables, a file with a
+ * `defineKind()` here, its line below, and its columns in table/columns.ts.
+ */
+import { CONFIG_MAP } from "./config_map.ts";
+import { EVENT } from "./event.ts";
 import type { KindInfo } from "./kind_info.ts";
+import { LEASE } from "./lease.ts";
+import { NAMESPACE } from "./namespace.ts";
+import { ENDPOINTS, SERVICE, SERVICE_ACCOUNT } from "./network_kinds.ts";
+import { NODE } from "./node.ts";
+import { POD } from "./pod.ts";
+import { SECRET } from "./secret.ts";
+
+const KINDS: readonly KindInfo[] = [
+  CONFIG_MAP,
+  ENDPOINTS,
+  EVENT,
+  NAMESPACE,
+  NODE,
+  POD,
+  SECRET,
+  SERVICE_ACCOUNT,
+  SERVICE,
+  LEASE,
+];
+
+const BY_PATH: ReadonlyMap<string, KindInfo> = new Map(
+  KINDS.map((kind) => [`${kind.group}/${kind.version}/${kind.plural}`, kind]),
+);
 
 /** All kinds, core group first, in the order discovery lists them. */
 export function allKinds(): readonly KindInfo[] {
-  return [];
+  return KINDS;
 }
 
 /** The kind behind a path, or undefined. */
 export function findKind(group: string, version: string, plural: string): KindInfo | undefined {
-  return allKinds().find((kind) =>
-    kind.group === group && kind.version === version && kind.plural === plural
-  );
+  return BY_PATH.get(`${group}/${version}/${plural}`);
 }
