@@ -44,8 +44,7 @@ const REGISTERED_MAX = 100;
 
 export function mayNodeSetLabel(key: string): boolean {
   const prefix = key.includes("/") ? key.slice(0, key.indexOf("/")) : "";
-  const isReserved = [prefix, prefix.replace(/^.*?([^.]+\.[^.]+)$/, "$1")]
-    .some((domain) => domain === "kubernetes.io" || domain === "k8s.io");
+  const isReserved = /(^|\.)(kubernetes|k8s)\.io$/.test(prefix);
   if (!isReserved) return true;
   return OWN_LABELS.has(key) || OWN_LABEL_PREFIXES.some((own) => key.startsWith(own));
 }

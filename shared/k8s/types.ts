@@ -229,6 +229,10 @@ export interface PodSpec {
   affinity?: {
     nodeAffinity?: {
       requiredDuringSchedulingIgnoredDuringExecution?: { nodeSelectorTerms: NodeSelectorTerm[] };
+      preferredDuringSchedulingIgnoredDuringExecution?: {
+        weight: number;
+        preference: NodeSelectorTerm;
+      }[];
     };
   };
   tolerations?: Toleration[];
