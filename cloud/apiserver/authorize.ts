@@ -1,0 +1,44 @@
+/**
+ * Who may do what. One rule while there is no RBAC: administrators (group system:masters, and the
+ * program itself) may do everything; anyone else who is known may ask who they are and what the
+ * server offers, and nothing more.
+ */
+import { StatusError } from "./errors.ts";
+import { failure } from "./errors.ts";
+import type { UserInfo } from "./port.ts";
+
+export const ADMIN_GROUP = "system:masters";
+export const SYSTEM_USER = "system:skerry";
+
+/** The user of the program's own parts, in process. */
+export const SYSTEM: UserInfo = { username: SYSTEM_USER, groups: [ADMIN_GROUP] };
+
+export interface Attributes {
+  verb: string;
+  group: string;
+  resource: string;
+  subresource?: string | undefined;
+  namespace?: string | undefined;
+  name?: string | undefined;
+}
+
+export function isAdmin(user: UserInfo): boolean {
+  return user.groups.includes(ADMIN_GROUP) || user.username === SYSTEM_USER;
+}
+
+/** Throws 403 unless `user` may. */
+export function authorize(user: UserInfo, attributes: Attributes): void {
+  if (isAdmin(user)) return;
+  const { verb, group, resource, subresource, namespace, name } = attributes;
+  const full = subresource ? `${resource}/${subresource}` : resource;
+  const subject = name ? `${resource} "${name}" is forbidden: ` : `${resource} is forbidden: `;
+  const scope = namespace === undefined
+    ? "at the cluster scope"
+    : `in the namespace "${namespace}"`;
+  const message = `${subject}User "${user.username}" cannot ${verb} resource "${full}" ` +
+    `in API group "${group}" ${scope}`;
+  throw new StatusError(
+    "forbidden",
+    failure(403, "Forbidden", message, { kind: resource, ...(name ? { name } : {}) }),
+  );
+}

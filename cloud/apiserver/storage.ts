@@ -1,0 +1,244 @@
+/**
+ * All objects of the embedded API, durable in the Store and parsed in memory. A write takes the lock
+ * of its key, gets the next revision, and is committed together with the counter; only then readers
+ * and watchers see it, strictly in the order of revisions. Objects are replaced, never changed in
+ * place, so a reader may keep what it was given.
+ */
+import { KeyedMutex } from "../../shared/async/keyed_mutex.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { AppError } from "../../shared/errors.ts";
+import type { KubeObject } from "../../shared/k8s/types.ts";
+import { OBJECT_BYTES_MAX } from "../../shared/limits.ts";
+import type { Store, StoreOp } from "../../shared/store/port.ts";
+import { type Change, WATCH_LIMITS, WatchCache, type WatchCacheLimits } from "./watch_cache.ts";
+
+/** Plural and group: what a bucket holds, whatever version a request names. */
+export interface ResourceId {
+  group: string;
+  resource: string;
+}
+
+/** What a write decided to do with the current object (undefined: there is none). */
+export type Decision =
+  | { kind: "put"; object: KubeObject }
+  | { kind: "delete" }
+  /** Nothing changes; the current object is the answer. */
+  | { kind: "keep" };
+
+export interface Written {
+  kind: "put" | "delete" | "keep";
+  object: KubeObject;
+  before: KubeObject | undefined;
+}
+
+const META_BUCKET = "k8s.meta";
+const REVISION_KEY = "revision";
+
+export function resourceKey(id: ResourceId): string {
+  return id.group === "" ? id.resource : `${id.resource}.${id.group}`;
+}
+
+export function objectKey(namespace: string | undefined, name: string): string {
+  return `${namespace ?? ""}/${name}`;
+}
+
+interface Publication {
+  change: Change;
+  state: "waiting" | "durable" | "failed";
+}
+
+export class ObjectStorage {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  readonly #resources = new Map<string, Map<string, KubeObject>>();
+  readonly #locks = new KeyedMutex();
+  readonly #watch: WatchCache;
+  #lastRevision: number;
+  #publications: Publication[] = [];
+  #writes = new Set<Promise<unknown>>();
+  #closed = false;
+
+  private constructor(store: Store, clock: Clock, limits: WatchCacheLimits) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#lastRevision = store.get<number>(META_BUCKET, REVISION_KEY) ?? 0;
+    this.#watch = new WatchCache(this.#lastRevision, limits);
+  }
+
+  /** Loads every object of `resources` from the store. */
+  static open(
+    store: Store,
+    clock: Clock,
+    resources: readonly ResourceId[],
+    limits: WatchCacheLimits = WATCH_LIMITS,
+  ): ObjectStorage {
+    const storage = new ObjectStorage(store, clock, limits);
+    for (const id of resources) {
+      const key = resourceKey(id);
+      const objects = new Map<string, KubeObject>();
+      for (const { key: name, value } of store.list<KubeObject>(`k8s/${key}`)) {
+        objects.set(name, value);
+      }
+      storage.#resources.set(key, objects);
+    }
+    return storage;
+  }
+
+  get clock(): Clock {
+    return this.#clock;
+  }
+
+  /** Revision of the newest state that readers can see. */
+  get revision(): number {
+    return this.#watch.revision;
+  }
+
+  get watch(): WatchCache {
+    return this.#watch;
+  }
+
+  get(id: ResourceId, namespace: string | undefined, name: string): KubeObject | undefined {
+    return this.#objects(id).get(objectKey(namespace, name));
+  }
+
+  /** Objects in key order, of one namespace or (undefined) of all, as they were at `revision`. */
+  list(id: ResourceId, namespace: string | undefined, revision?: number): KubeObject[] {
+    const now = this.#objects(id);
+    const objects = revision === undefined || revision === this.revision
+      ? now
+      : this.#rewind(id, now, revision);
+    const keys = [...objects.keys()];
+    const prefix = namespace === undefined ? undefined : `${namespace}/`;
+    const wanted = prefix === undefined ? keys : keys.filter((key) => key.startsWith(prefix));
+    return wanted.sort(byKey).map((key) => objects.get(key)!);
+  }
+
+  count(id: ResourceId): number {
+    return this.#objects(id).size;
+  }
+
+  /**
+   * Decides on the current object under its lock and makes the decision durable. `decide` may throw;
+   * it must return a new object, never the changed current one.
+   */
+  write(
+    id: ResourceId,
+    namespace: string | undefined,
+    name: string,
+    decide: (current: KubeObject | undefined) => Decision | Promise<Decision>,
+  ): Promise<Written> {
+    const key = objectKey(namespace, name);
+    const work = this.#locks.run(`${resourceKey(id)}:${key}`, async () => {
+      const before = this.#objects(id).get(key);
+      const decision = await decide(before);
+      if (decision.kind === "keep" || (decision.kind === "delete" && !before)) {
+        if (!before) throw new AppError("not_found", `${id.resource} "${name}" not found`);
+        return { kind: "keep" as const, object: before, before };
+      }
+      const object = decision.kind === "put" ? decision.object : before!;
+      return await this.#commit(id, key, { before, object, deleted: decision.kind === "delete" });
+    });
+    this.#writes.add(work);
+    const forget = () => this.#writes.delete(work);
+    void work.then(forget, forget); // the caller gets the failure; here only the book is kept
+    return work;
+  }
+
+  async #commit(
+    id: ResourceId,
+    key: string,
+    what: { before: KubeObject | undefined; object: KubeObject; deleted: boolean },
+  ): Promise<Written> {
+    if (this.#closed) throw new AppError("unavailable", "Cannot write: the API server is closing");
+    const resource = resourceKey(id);
+    // From here to the call of commit nothing awaits: revisions and commits have one order.
+    const revision = this.#lastRevision + 1;
+    const object = {
+      ...what.object,
+      metadata: { ...what.object.metadata, resourceVersion: String(revision) },
+    };
+    const bytes = JSON.stringify(object).length;
+    if (bytes > OBJECT_BYTES_MAX && !what.deleted) {
+      throw new AppError(
+        "invalid",
+        `Cannot store ${id.resource} "${object.metadata.name}": size must be <= ` +
+          `${OBJECT_BYTES_MAX} bytes, got ${bytes}`,
+        { tooLarge: true },
+      );
+    }
+    this.#lastRevision = revision;
+    const publication: Publication = {
+      state: "waiting",
+      change: {
+        revision,
+        resource,
+        key,
+        type: what.deleted ? "DELETED" : what.before ? "MODIFIED" : "ADDED",
+        object,
+        before: what.before,
+        bytes,
+      },
+    };
+    this.#publications.push(publication);
+    const bucket = `k8s/${resource}`;
+    const op: StoreOp = what.deleted
+      ? { op: "delete", bucket, key }
+      : { op: "put", bucket, key, value: object };
+    try {
+      await this.#store.commit([
+        op,
+        { op: "put", bucket: META_BUCKET, key: REVISION_KEY, value: revision },
+      ]);
+      publication.state = "durable";
+    } catch (error) {
+      publication.state = "failed";
+      throw error;
+    } finally {
+      this.#publishInOrder();
+    }
+    return { kind: what.deleted ? "delete" : "put", object, before: what.before };
+  }
+
+  /** Publishes what is durable, up to the first commit that still waits. */
+  #publishInOrder(): void {
+    while (this.#publications.length > 0 && this.#publications[0]!.state !== "waiting") {
+      const { change, state } = this.#publications.shift()!;
+      if (state === "failed") continue;
+      const objects = this.#resources.get(change.resource)!;
+      if (change.type === "DELETED") objects.delete(change.key);
+      else objects.set(change.key, change.object);
+      this.#watch.publish(change);
+    }
+  }
+
+  #objects(id: ResourceId): Map<string, KubeObject> {
+    const objects = this.#resources.get(resourceKey(id));
+    if (!objects) throw new AppError("internal", `Resource ${resourceKey(id)} is not stored`);
+    return objects;
+  }
+
+  /** The objects as they were at `revision`: the later changes taken back, newest first. */
+  #rewind(
+    id: ResourceId,
+    now: Map<string, KubeObject>,
+    revision: number,
+  ): Map<string, KubeObject> {
+    const then = new Map(now);
+    for (const change of this.#watch.since(resourceKey(id), revision).reverse()) {
+      if (change.before) then.set(change.key, change.before);
+      else then.delete(change.key);
+    }
+    return then;
+  }
+
+  /** Ends all watches and waits for writes that are under way; the store stays open. */
+  async close(): Promise<void> {
+    this.#closed = true;
+    this.#watch.closeAll();
+    await Promise.allSettled([...this.#writes]);
+  }
+}
+
+function byKey(a: string, b: string): number {
+  return a < b ? -1 : a > b ? 1 : 0;
+}
