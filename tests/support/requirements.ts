@@ -43,7 +43,7 @@ const TESTS: Readonly<Record<Part, () => boolean>> = {
   containerd: () => onPath("containerd") && onPath("ctr") && onPath("runc"),
   cni: () => cniBinDir() !== undefined && onPath("iptables"),
   busybox: () => onPath("busybox"),
-  kubectl: () => onPath("kubectl") || isFile(join(toolsDir(), "kubectl-1.27")),
+  kubectl: () => onPath("kubectl") || isFile(join(toolsDir(), "kubectl-1.33")),
   sqlite3: () => onPath("sqlite3"),
   curl: () => onPath("curl"),
   ip: () => onPath("ip"),
