@@ -2,31 +2,25 @@
  * The admin token of the embedded API: one random secret in a file only root can read, shown in the
  * admin kubeconfig. Compared by hash, so that timing tells nothing.
  */
-import { timingSafeEqual } from "node:crypto";
-import { createHash } from "node:crypto";
+import { createHash, timingSafeEqual } from "node:crypto";
 import { join } from "@std/path";
 import { AppError } from "../../shared/errors.ts";
-import { writeFileAtomic } from "../../shared/files.ts";
 import type { Random } from "../../shared/random.ts";
 import type { Authenticator, UserInfo } from "../apiserver/port.ts";
+import { createFile, makeSecretDir, readIfPresent } from "./files.ts";
 
 const TOKEN_BYTES = 32;
 
 /** Reads `<dataDir>/pki/admin-token`, making it where it is missing. */
 export async function loadAdminToken(dataDir: string, random: Random): Promise<string> {
   const file = join(dataDir, "pki", "admin-token");
-  try {
-    const token = (await Deno.readTextFile(file)).trim();
-    if (token === "") throw new AppError("internal", `Cannot use admin token ${file}: it is empty`);
-    return token;
-  } catch (error) {
-    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  await makeSecretDir(join(dataDir, "pki"));
+  const fresh = Array.from(random.bytes(TOKEN_BYTES), (b) => b.toString(16).padStart(2, "0"));
+  if (await readIfPresent(file) === undefined) {
+    await createFile(file, fresh.join("") + "\n", random);
   }
-  const token = Array.from(random.bytes(TOKEN_BYTES), (b) => b.toString(16).padStart(2, "0")).join(
-    "",
-  );
-  await Deno.mkdir(join(dataDir, "pki"), { recursive: true, mode: 0o700 });
-  await writeFileAtomic(file, token + "\n", 0o600);
+  const token = (await readIfPresent(file) ?? "").trim();
+  if (token === "") throw new AppError("invalid", `Cannot use admin token ${file}: it is empty`);
   return token;
 }
 
