@@ -6,14 +6,14 @@
  * client. Deadlines are kubelet's. Nothing is repeated here; the pod agent decides again from whole
  * state. After close() no socket, timer or listener is left.
  */
-import net from "node:net";
 import { type CallOptions, type Client, createClient } from "@connectrpc/connect";
-import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
+import { createGrpcTransport } from "@connectrpc/connect-node";
 import { AppError, isAppError } from "../../shared/errors.ts";
 import { ImageService, RuntimeService } from "../../shared/gen/runtime/v1/api_pb.ts";
 import { parseRuntimeEndpoint } from "./endpoint.ts";
 import { toAppError } from "./error_mapping.ts";
 import type * as port from "./port.ts";
+import { AUTHORITY, RuntimeSessions } from "./runtime_sessions.ts";
 
 /** Kubelet's default for a call (runtimeRequestTimeout). */
 const CALL_MS = 120_000;
@@ -27,13 +27,9 @@ const MESSAGE_BYTES_MAX = 16 * 1024 * 1024;
 /** The version kubelet sends; runtimes answer with theirs. */
 const KUBE_API_VERSION = "0.1.0";
 
-/** Only a name for HTTP/2's :authority; the connection goes to the socket. */
-const AUTHORITY = "http://localhost";
-
 export class GrpcRuntime implements port.ContainerRuntime {
   readonly #socket: string;
-  readonly #sessions: Http2SessionManager;
-  readonly #connections = new Set<net.Socket>();
+  readonly #sessions: RuntimeSessions;
   readonly #runtime: Client<typeof RuntimeService>;
   readonly #images: Client<typeof ImageService>;
   #closed = false;
@@ -41,9 +37,7 @@ export class GrpcRuntime implements port.ContainerRuntime {
   /** `endpoint` is `unix:///path`; throws "invalid" for anything else. Does not connect yet. */
   constructor(endpoint: string) {
     this.#socket = parseRuntimeEndpoint(endpoint);
-    this.#sessions = new Http2SessionManager(AUTHORITY, {}, {
-      createConnection: () => this.#connect(),
-    });
+    this.#sessions = new RuntimeSessions(this.#socket);
     const transport = createGrpcTransport({
       baseUrl: AUTHORITY,
       sessionManager: this.#sessions,
@@ -282,6 +276,11 @@ export class GrpcRuntime implements port.ContainerRuntime {
   }
 
   async listImages(filter: port.ImageFilter, signal?: AbortSignal) {
+    if (filter.image?.image) {
+      // containerd ignores the filter and lists everything; ImageStatus answers the same question.
+      const { image } = await this.imageStatus(filter.image, signal);
+      return image ? [image] : [];
+    }
     const response = await this.#call(
       "ListImages",
       CALL_MS,
@@ -340,23 +339,11 @@ export class GrpcRuntime implements port.ContainerRuntime {
 
   async close(): Promise<void> {
     this.#closed = true;
-    const ends = [...this.#connections].map((socket) =>
-      new Promise<void>((resolve) => socket.once("close", () => resolve()))
-    );
-    this.#sessions.abort();
-    for (const socket of this.#connections) socket.destroy();
-    await Promise.all(ends);
+    await this.#sessions.close();
   }
 
   [Symbol.asyncDispose](): Promise<void> {
     return this.close();
-  }
-
-  #connect(): net.Socket {
-    const socket = net.connect(this.#socket);
-    this.#connections.add(socket);
-    socket.once("close", () => this.#connections.delete(socket));
-    return socket;
   }
 
   async #call<T>(

@@ -28,9 +28,8 @@ export interface RuntimeSuiteTarget extends AsyncDisposable {
   random: Random;
 }
 
-export interface RuntimeSuiteOptions {
-  ignore?: boolean;
-}
+/** How a test is registered: Deno.test, or something that first looks at what the machine has. */
+export type RegisterTest = (name: string, fn: (t: Deno.TestContext) => Promise<void>) => void;
 
 interface SuiteCase {
   name: string;
@@ -43,15 +42,11 @@ const CASES: SuiteCase[] = [];
 export function runtimeSuite(
   name: string,
   open: () => Promise<RuntimeSuiteTarget>,
-  options: RuntimeSuiteOptions = {},
+  register: RegisterTest = Deno.test,
 ): void {
-  Deno.test({
-    name: `${name} behaves as a container runtime`,
-    ignore: options.ignore ?? false,
-    fn: async (t) => {
-      await using target = await open();
-      for (const each of CASES) await t.step(each.name, () => each.run(target));
-    },
+  register(`${name} behaves as a container runtime`, async (t) => {
+    await using target = await open();
+    for (const each of CASES) await t.step(each.name, () => each.run(target));
   });
 }
 
