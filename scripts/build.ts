@@ -1,0 +1,128 @@
+/**
+ * `deno task build [edge|cloud ...] [--target x86_64|aarch64] [--out DIR]`: one executable per side
+ * and architecture, `<out>/skerry-<side>-<arch>`.
+ *
+ * `deno compile` embeds a runtime (denort): the file DENORT_BIN names where that is set, else one
+ * that Deno downloads. The program is bundled and minified, which lowers what is resident and halves
+ * the file. A bundled sql.js does not find its WASM by itself: whoever loads it defines
+ * `globalThis.__dirname` first, which its Node branch reads, and passes the bytes as `wasmBinary`
+ * (shared/store/sqlite_wasm.ts); the file is embedded here under the first name that loader tries.
+ */
+import { parseArgs } from "@std/cli/parse-args";
+import { dirname, fromFileUrl, join, relative, resolve } from "@std/path";
+import { EMBEDDED_WASM_PATHS, packageWasmUrl } from "../shared/store/sqlite_wasm.ts";
+
+const ROOT = dirname(dirname(fromFileUrl(import.meta.url)));
+const USAGE = "Usage: build [edge] [cloud] [--target x86_64|aarch64] [--out DIR]";
+const ARCHITECTURES = ["x86_64", "aarch64"];
+
+/** Smaller heaps for a machine where memory is scarce; figures in the README of this room. */
+const V8_FLAGS = "--liftoff-only,--max-semi-space-size=1,--optimize-for-size";
+
+/**
+ * What each program may do. The edge reads /proc and /sys and writes below /dev (mounts, cgroups,
+ * statistics), which Deno grants only with everything.
+ */
+const PERMISSIONS: Readonly<Record<string, readonly string[]>> = {
+  edge: ["--allow-all"],
+  cloud: ["read", "write", "net", "env", "run", "sys"].map((name) => `--allow-${name}`),
+};
+
+const SIDES = Object.keys(PERMISSIONS);
+
+/** A real executable holds a runtime of about 100 MB; less means that DENORT_BIN is something else. */
+const SIZE_BYTES_MIN = 40_000_000;
+
+interface Job {
+  readonly side: string;
+  readonly arch: string;
+  readonly outDir: string;
+}
+
+/** The embedded WASM's place, below the top so that the loader finds it beside the bundle. */
+async function stageWasm(): Promise<string> {
+  const path = join(ROOT, EMBEDDED_WASM_PATHS[0] ?? "dist/sql-wasm.wasm");
+  await Deno.mkdir(dirname(path), { recursive: true });
+  await Deno.writeFile(path, await Deno.readFile(packageWasmUrl()));
+  return path;
+}
+
+async function compile(job: Job, wasm: string): Promise<void> {
+  const output = join(job.outDir, `skerry-${job.side}-${job.arch}`);
+  const args = [
+    "compile",
+    "--quiet",
+    "--frozen",
+    "--no-check",
+    "--bundle",
+    "--minify",
+    ...PERMISSIONS[job.side] ?? [],
+    "--no-prompt",
+    `--v8-flags=${V8_FLAGS}`,
+    "--include",
+    relative(ROOT, wasm),
+    "--target",
+    `${job.arch}-unknown-linux-gnu`,
+    "--output",
+    `${output}.part`,
+    `${job.side}/main.ts`,
+  ];
+  const command = new Deno.Command(Deno.execPath(), { args, cwd: ROOT, stderr: "piped" });
+  const { success, stderr } = await command.output();
+  if (!success) {
+    const words = new TextDecoder().decode(stderr).split("\n\nStack backtrace")[0]?.trim();
+    throw new Error(`Cannot build skerry-${job.side} for ${job.arch}: ${hint(job)}${words}`);
+  }
+  const { size } = await Deno.stat(`${output}.part`);
+  if (size < SIZE_BYTES_MIN) {
+    await Deno.remove(`${output}.part`);
+    throw new Error(`Cannot build skerry-${job.side} for ${job.arch}: ${hint(job)}${size} bytes`);
+  }
+  await Deno.rename(`${output}.part`, output);
+  console.log(`${relative(Deno.cwd(), output)}  ${(size / 1e6).toFixed(0)} MB`);
+}
+
+/** The usual cause: no runtime for that architecture. */
+function hint(job: Job): string {
+  const own = Deno.env.get("DENORT_BIN");
+  return own
+    ? `is DENORT_BIN=${own} the ${job.arch} runtime of Deno ${Deno.version.deno}? `
+    : `Deno must reach its download host for the ${job.arch} runtime, or DENORT_BIN name one: `;
+}
+
+function parseJobs(argv: string[]): Job[] | string {
+  const unknown: string[] = [];
+  const args = parseArgs(argv, {
+    string: ["target", "out"],
+    default: { target: Deno.build.arch, out: "dist" },
+    unknown: (arg, key) => {
+      if (key) unknown.push(arg);
+      return !key;
+    },
+  });
+  const sides = args._.length > 0 ? args._.map(String) : SIDES;
+  const arch = String(args.target);
+  const bad = [...unknown, ...sides.filter((side) => !SIDES.includes(side))];
+  if (bad.length > 0) return `Cannot build ${bad[0]}\n${USAGE}`;
+  if (!ARCHITECTURES.includes(arch)) return `Cannot build for ${arch}\n${USAGE}`;
+  const outDir = resolve(ROOT, String(args.out));
+  return sides.map((side) => ({ side, arch, outDir }));
+}
+
+if (import.meta.main) {
+  const jobs = parseJobs(Deno.args);
+  if (typeof jobs === "string") {
+    console.error(jobs);
+    Deno.exit(2);
+  }
+  try {
+    const wasm = await stageWasm();
+    for (const job of jobs) {
+      await Deno.mkdir(job.outDir, { recursive: true });
+      await compile(job, wasm);
+    }
+  } catch (error) {
+    console.error(error instanceof Error ? error.message : String(error));
+    Deno.exit(1);
+  }
+}
