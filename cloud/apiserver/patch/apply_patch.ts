@@ -47,9 +47,7 @@ export function applyPatch(
   const body = cloneJson(request.body);
   if (request.type === "apply") {
     if (!request.fieldManager) {
-      throw badRequest(
-        'PatchOptions.meta.k8s.io "" is invalid: fieldManager: Required value: is required for apply patch',
-      );
+      throw badRequest("fieldManager: Required value: is required for apply patch");
     }
     return serverSideApply(original, objectBody(body), {
       schema: kind.schema,

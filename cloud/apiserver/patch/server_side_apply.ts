@@ -65,12 +65,14 @@ export function serverSideApply(
     manager: request.fieldManager,
     operation: "Apply",
     apiVersion: body["apiVersion"],
-    time: request.now,
+    // An apply that holds the same fields again is no news, and must not make a new revision
+    time: mine && deepEqual(mine.fields, fields) ? mine.entry["time"] : request.now,
     fieldsType: "FieldsV1",
     fieldsV1: fields,
   });
   const meta = isJsonObject(merged["metadata"]) ? merged["metadata"] : {};
-  return { ...merged, metadata: { ...meta, managedFields: entries } };
+  const withManagers: JsonObject = { ...meta, managedFields: entries };
+  return { ...merged, metadata: withManagers };
 }
 
 function managersOf(object: KubeObject | undefined): Map<string, Manager> {

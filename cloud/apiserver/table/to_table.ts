@@ -1,7 +1,11 @@
-/** Server-side tables (application/json;as=Table). */
-import type { JsonObject } from "../../../shared/json/json.ts";
+/**
+ * Server-side tables (application/json;as=Table), what `kubectl get` prints. Pure; ages are
+ * reckoned from the caller's "now".
+ */
+import { isJsonObject, type JsonObject } from "../../../shared/json/json.ts";
 import type { KubeObject } from "../../../shared/k8s/types.ts";
 import type { KindInfo } from "../kinds/kind_info.ts";
+import { columnsOf } from "./columns.ts";
 
 export type IncludeObject = "None" | "Metadata" | "Object";
 
@@ -22,18 +26,63 @@ export interface TableObject {
   rows: JsonObject[];
 }
 
+/** For one object of a watch event, pass it alone; its resourceVersion becomes the table's. */
 export function toTable(
   kind: KindInfo,
   objects: readonly KubeObject[],
   options: TableOptions,
 ): TableObject {
-  void kind;
-  void objects;
+  const columns = columnsOf(kind.kind);
+  const only = objects.length === 1 ? objects[0]?.metadata.resourceVersion : undefined;
+  const metadata = options.listMeta ?? (only === undefined ? {} : { resourceVersion: only });
+  const withColumns = options.withColumns ?? true;
   return {
     kind: "Table",
     apiVersion: "meta.k8s.io/v1",
-    metadata: { ...options.listMeta },
-    columnDefinitions: [],
-    rows: [],
+    metadata: { ...metadata },
+    columnDefinitions: !withColumns ? [] : columns.map(({ name, type, priority }) => ({
+      name,
+      type,
+      format: name === "Name" && priority === 0 ? "name" : "",
+      description: describe(kind.kind, name),
+      priority,
+    })),
+    rows: objects.map((object) => ({
+      cells: columns.map((column) => column.cell(object, options.nowMs)),
+      ...conditionsOf(object),
+      ...objectOf(object, options.includeObject),
+    })),
+  };
+}
+
+function describe(kind: string, column: string): string {
+  return column === "Age" ? "Time since creation." : `${column} of the ${kind}.`;
+}
+
+/** Rows of pods that have ended are marked, so that clients can leave them out. */
+function conditionsOf(object: KubeObject): JsonObject {
+  const status = object["status"];
+  if (object.kind !== "Pod" || !isJsonObject(status)) return {};
+  const phase = status["phase"];
+  if (phase !== "Succeeded" && phase !== "Failed") return {};
+  return {
+    conditions: [{
+      type: "Completed",
+      status: "True",
+      reason: phase,
+      message: `The pod has ${phase === "Failed" ? "failed" : "completed successfully"}.`,
+    }],
+  };
+}
+
+function objectOf(object: KubeObject, include: IncludeObject): JsonObject {
+  if (include === "None") return {};
+  if (include === "Object") return { object };
+  return {
+    object: {
+      kind: "PartialObjectMetadata",
+      apiVersion: "meta.k8s.io/v1",
+      metadata: object.metadata,
+    },
   };
 }
