@@ -15,8 +15,7 @@ import { Discovery, discoveryForm, REVIEW_RESOURCES } from "./discovery.ts";
 import { methodNotAllowed, toStatus, unauthorized, unknownPath } from "./errors.ts";
 import { EVENT_SWEEP_MS, expireEvents } from "./event_sweeper.ts";
 import { answerReview } from "./handle_review.ts";
-import type { KindInfo } from "./kinds/kind_info.ts";
-import { allKinds } from "./kinds/registry.ts";
+import { allKinds, findKind } from "./kinds/registry.ts";
 import { OPENAPI_V2_CONTENT_TYPE, openapiDocument, openapiIndex } from "./openapi/openapi.ts";
 import type { Authenticator, NodeProxy, UserInfo } from "./port.ts";
 import { parseApiPath } from "./resource_path.ts";
@@ -34,8 +33,6 @@ export interface ApiServerOptions {
   authenticator: Authenticator;
   /** The program's version, "0.1.0". */
   version: string;
-  /** What is served; the whole table by default. */
-  kinds?: readonly KindInfo[];
   /** Smaller in tests. */
   watchLimits?: WatchCacheLimits;
   /** Says why the server is not ready, or nothing. */
@@ -65,12 +62,11 @@ export interface ApiServer {
 
 export async function createApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const { store, clock, random, nodeProxy } = options;
-  const kinds = options.kinds ?? allKinds();
+  const kinds = allKinds();
   const storage = ObjectStorage.open(store, clock, kinds.map(kindId), options.watchLimits);
   const writer = new ObjectWriter(storage, clock, random);
-  const namespaceKind = kinds.find(({ group, plural }) => group === "" && plural === "namespaces")!;
-  await createDefaultNamespaces(namespaceKind, storage, writer);
-  const app = buildApp(options, kinds, { clock, random, storage, writer, nodeProxy });
+  await createDefaultNamespaces(storage, writer);
+  const app = buildApp(options, { clock, random, storage, writer, nodeProxy });
   const scope = new TaskScope();
   scope.spawn("event sweep", (signal) => sweepEvents(storage, clock, signal));
   return {
@@ -109,7 +105,6 @@ async function sweepEvents(
 
 function buildApp(
   options: ApiServerOptions,
-  kinds: readonly KindInfo[],
   parts: ServerParts,
 ): ApiApp {
   const app: ApiApp = new Hono();
@@ -122,9 +117,9 @@ function buildApp(
     context.set("user", user);
     await next();
   });
-  addDiscovery(app, kinds);
-  app.all("/api/*", (context) => serveApiPath(context, kinds, parts));
-  app.all("/apis/*", (context) => serveApiPath(context, kinds, parts));
+  addDiscovery(app);
+  app.all("/api/*", (context) => serveApiPath(context, parts));
+  app.all("/apis/*", (context) => serveApiPath(context, parts));
   return app;
 }
 
@@ -149,8 +144,8 @@ async function userOf(
   return user && { ...user, groups: [...new Set([...user.groups, "system:authenticated"])] };
 }
 
-function addDiscovery(app: ApiApp, kinds: readonly KindInfo[]): void {
-  const discovery = new Discovery(kinds);
+function addDiscovery(app: ApiApp): void {
+  const discovery = new Discovery(allKinds());
   const root = (core: boolean) => (context: ApiContext) => {
     const form = discoveryForm(context.req.header("accept") ?? null);
     if (!form) return jsonResponse(core ? discovery.apiVersions() : discovery.groupList());
@@ -190,7 +185,6 @@ function addDiscovery(app: ApiApp, kinds: readonly KindInfo[]): void {
 
 async function serveApiPath(
   context: ApiContext,
-  kinds: readonly KindInfo[],
   parts: ServerParts,
 ): Promise<Response> {
   const request = context.req.raw;
@@ -198,16 +192,14 @@ async function serveApiPath(
   if (parsed?.kind !== "resource") throw unknownPath();
   const { path } = parsed;
   const user = context.get("user");
-  const review = REVIEW_RESOURCES.find(({ group, plural }) =>
-    group === path.group && plural === path.resource && path.version === "v1"
+  const review = REVIEW_RESOURCES.find(({ group, version, plural }) =>
+    group === path.group && version === path.version && plural === path.resource
   );
   if (review) {
     if (request.method !== "POST" || path.name !== undefined) throw methodNotAllowed();
     return await answerReview(review.plural, request, user, parts.clock.nowMs());
   }
-  const kind = kinds.find(({ group, version, plural }) =>
-    group === path.group && version === path.version && plural === path.resource
-  );
+  const kind = findKind(path.group, path.version, path.resource);
   if (!kind) throw unknownPath();
   return await serveResource(parts, request, user, { kind, path });
 }

@@ -1,20 +1,19 @@
 /** The namespaces every cluster has, made at start where they are missing. */
 import { isAppError } from "../../shared/errors.ts";
-import type { KindInfo } from "./kinds/kind_info.ts";
+import { NAMESPACE } from "./kinds/namespace.ts";
 import { DEFAULT_NAMESPACES } from "./lifecycle.ts";
 import type { ObjectStorage } from "./storage.ts";
 import { kindId, type ObjectWriter } from "./writer.ts";
 
 export async function createDefaultNamespaces(
-  kind: KindInfo,
   storage: ObjectStorage,
   writer: ObjectWriter,
 ): Promise<void> {
   for (const name of DEFAULT_NAMESPACES) {
-    if (storage.get(kindId(kind), undefined, name)) continue;
+    if (storage.get(kindId(NAMESPACE), undefined, name)) continue;
     const object = { apiVersion: "v1", kind: "Namespace", metadata: { name } };
     try {
-      await writer.create({ kind, namespace: undefined }, object, false);
+      await writer.create({ kind: NAMESPACE, namespace: undefined }, object, false);
     } catch (error) {
       if (!isAppError(error, "already_exists")) throw error; // there is what we want
     }

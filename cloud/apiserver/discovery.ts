@@ -4,22 +4,16 @@ import { parseAccept } from "./negotiate.ts";
 
 /** Resources that are only ever created: questions about oneself. */
 export const REVIEW_RESOURCES = [
-  {
-    group: "authentication.k8s.io",
-    kind: "SelfSubjectReview",
-    plural: "selfsubjectreviews",
-  },
-  {
-    group: "authorization.k8s.io",
-    kind: "SelfSubjectAccessReview",
-    plural: "selfsubjectaccessreviews",
-  },
-  {
-    group: "authorization.k8s.io",
-    kind: "SelfSubjectRulesReview",
-    plural: "selfsubjectrulesreviews",
-  },
-] as const;
+  review("authentication.k8s.io", "v1", "SelfSubjectReview"),
+  // kubectl up to 1.27 asks who it is only in the beta version
+  review("authentication.k8s.io", "v1beta1", "SelfSubjectReview"),
+  review("authorization.k8s.io", "v1", "SelfSubjectAccessReview"),
+  review("authorization.k8s.io", "v1", "SelfSubjectRulesReview"),
+];
+
+function review(group: string, version: string, kind: string) {
+  return { group, version, kind, plural: `${kind.toLowerCase()}s` };
+}
 
 interface Resource {
   group: string;
@@ -46,7 +40,6 @@ export class Discovery {
   constructor(kinds: readonly KindInfo[]) {
     const reviews = REVIEW_RESOURCES.map((review): Resource => ({
       ...review,
-      version: "v1",
       singular: review.kind.toLowerCase(),
       namespaced: false,
       verbs: ["create"],

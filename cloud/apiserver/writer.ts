@@ -73,7 +73,8 @@ export class ObjectWriter {
   ): Promise<KubeObject> {
     const nowMs = this.#clock.nowMs();
     const uid = this.#random.uuid();
-    const prepared = kind.prepareCreate(kind.default(object));
+    const named = { ...object, metadata: { ...object.metadata, name } };
+    const prepared = kind.prepareCreate(kind.default(named));
     const stamped = stampNew(prepared, { namespace, name, uid, nowMs });
     const errors = kind.validateCreate(stamped);
     if (errors.length > 0) throw invalidFields(kind, name, errors);
