@@ -1,0 +1,91 @@
+/**
+ * Desired state as accepted from the cloud: judged, committed whole with its head, then published,
+ * and only then may it be acknowledged. Batches are taken one at a time. Identities and versions are
+ * kept in memory for the digest; objects are read from the store.
+ */
+import { KeyedMutex } from "../../shared/async/keyed_mutex.ts";
+import { Changes } from "../../shared/async/wakeup.ts";
+import type { KubeObject } from "../../shared/k8s/types.ts";
+import type { Store, StoreOp } from "../../shared/store/port.ts";
+import {
+  type DesiredBatch,
+  inventoryDigest,
+  type InventoryEntry,
+} from "../../shared/wire/desired.ts";
+import { parseObjectKey } from "../../shared/wire/keys.ts";
+import { BUCKET } from "./buckets.ts";
+import { applyToInventory, judge } from "./judge.ts";
+import type { Ledger, LedgerHead, Verdict } from "./port.ts";
+
+interface DesiredRow {
+  uid: string;
+  resourceVersion: string;
+  object: KubeObject;
+}
+
+export class DurableLedger implements Ledger {
+  readonly changes = new Changes();
+  readonly #store: Store;
+  readonly #mutex = new KeyedMutex();
+  #inventory: ReadonlyMap<string, InventoryEntry>;
+  #head: LedgerHead;
+
+  constructor(store: Store) {
+    this.#store = store;
+    this.#inventory = new Map(
+      store.list<DesiredRow>(BUCKET.desired).map((
+        { key, value: { uid, resourceVersion } },
+      ) => [key, { key, uid, resourceVersion }]),
+    );
+    const digest = inventoryDigest(this.#inventory.values());
+    const stored = store.get<LedgerHead>(BUCKET.ledger, "head") ??
+      { cloudId: "", generation: 0 };
+    // the digest is of what is really held, whatever was written beside it
+    this.#head = { ...stored, digest };
+  }
+
+  get head(): LedgerHead {
+    return this.#head;
+  }
+
+  get<T extends KubeObject>(key: string): T | undefined {
+    // The resource in the key says which kind it is; the caller names its type.
+    return this.#store.get<DesiredRow>(BUCKET.desired, key)?.object as T | undefined;
+  }
+
+  list<T extends KubeObject>(resource: string): T[] {
+    return this.#store.list<DesiredRow>(BUCKET.desired, { prefix: `${resource}/` })
+      .map((row) => row.value.object as T); // as in `get`
+  }
+
+  inventory(): InventoryEntry[] {
+    return [...this.#inventory.values()];
+  }
+
+  async accept(batch: DesiredBatch): Promise<Verdict> {
+    for (const { key } of batch.upserts) parseObjectKey(key);
+    return await this.#mutex.run("", () => this.#accept(batch));
+  }
+
+  async #accept(batch: DesiredBatch): Promise<Verdict> {
+    const after = applyToInventory(this.#inventory, batch);
+    const verdict = judge(this.#head, batch, inventoryDigest(after.values()));
+    if (verdict.kind !== "commit") return verdict;
+    const { cloudId, generation, digest } = batch;
+    const head: LedgerHead = { cloudId, generation, digest };
+    await this.#store.commit([
+      ...batch.upserts.map(({ key, ...value }): StoreOp => ({
+        op: "put",
+        bucket: BUCKET.desired,
+        key,
+        value: value satisfies DesiredRow,
+      })),
+      ...batch.deletes.map((key): StoreOp => ({ op: "delete", bucket: BUCKET.desired, key })),
+      { op: "put", bucket: BUCKET.ledger, key: "head", value: head },
+    ]);
+    this.#inventory = after;
+    this.#head = head;
+    this.changes.notify();
+    return verdict;
+  }
+}
