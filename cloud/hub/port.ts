@@ -3,6 +3,8 @@
  * controllers/ implement DesiredSource and ReportSink; node_lifecycle and the API server use
  * NodeSessions.
  */
+import type { AppError } from "../../shared/errors.ts";
+import type { Frame } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import type { DesiredItem } from "../../shared/wire/desired.ts";
 import type { Report } from "../../shared/wire/report.ts";
 
@@ -23,6 +25,12 @@ export interface DesiredSource {
   subscribe(node: string, listener: () => void): () => void;
   /** Keeps, durably, that `node` holds `generation`. */
   acknowledged(node: string, generation: number): Promise<void>;
+  /**
+   * Raises the node's generation above `generation`, durably, and notifies: the node holds one this
+   * store does not know of (it was restored from a backup), or other content under the same number.
+   * Without it such a node gets nothing new until its projection passes that number by itself.
+   */
+  advance?(node: string, generation: number): Promise<void>;
 }
 
 /** `dropped`: the report can never be applied (not the node's own, pod is gone or another uid). */
@@ -54,4 +62,28 @@ export interface NodeSessions {
    * AppError "unavailable" when the node has no session.
    */
   fetch(node: string, request: Request): Promise<Response>;
+}
+
+/** Who nodes are; implemented by cloud/pki's NodeEnrollment. Errors are for the node to read. */
+export interface NodeIdentities {
+  /** PEM of the fleet's authority. */
+  readonly authorityCertificate: string;
+  enroll(
+    input: { token: string; nodeName: string; certificateRequest: string },
+  ): Promise<{ certificate: string; keyHash: string }>;
+  renew(node: string, certificateRequest: string): Promise<string>;
+  /** Judges a certificate whose key the peer has proved to hold; AppError when it is no good. */
+  identify(
+    certificateDer: Uint8Array<ArrayBuffer>,
+    purpose: "session" | "renew",
+  ): Promise<{ node: string; keyHash: string }>;
+}
+
+/** The cloud's end of one node's tunnel; implemented by cloud/tunnel's NodeTunnel. */
+export interface TunnelEnd {
+  readonly frames: AsyncIterable<Frame>;
+  /** Handles the node's frames until they end. Never throws. */
+  run(frames: AsyncIterable<Frame>): Promise<void>;
+  fetch(request: Request): Promise<Response>;
+  close(error: AppError): void;
 }

@@ -3,6 +3,7 @@
  * that a connection shows. The hub trusts nothing else about a peer. A token's use is durable before
  * the certificate exists.
  */
+import type { X509Certificate } from "@peculiar/x509";
 import type { Clock } from "../../shared/clock.ts";
 import { AppError } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
@@ -86,11 +87,7 @@ export class NodeEnrollment {
     purpose: "session" | "renew",
   ): Promise<{ node: string; keyHash: string }> {
     const x509 = await loadX509();
-    const certificate = new x509.X509Certificate(certificateDer);
-    const { publicKey } = this.#options.authority;
-    if (!await certificate.verify({ publicKey, signatureOnly: true })) {
-      throw new AppError("unauthenticated", "Client certificate is not by this authority");
-    }
+    const certificate = await this.#parseOurs(certificateDer);
     const usage = certificate.getExtension(x509.ExtendedKeyUsageExtension)?.usages ?? [];
     if (!usage.map(String).includes(CLIENT_AUTH)) {
       throw new AppError("unauthenticated", "Client certificate is not meant for clients");
@@ -105,6 +102,20 @@ export class NodeEnrollment {
     const keyHash = await sha256Hex(certificate.publicKey.rawData);
     await this.#checkEnrolled(node, keyHash);
     return { node, keyHash };
+  }
+
+  async #parseOurs(der: Uint8Array<ArrayBuffer>): Promise<X509Certificate> {
+    const x509 = await loadX509();
+    const { publicKey } = this.#options.authority;
+    let cause: unknown;
+    try {
+      const certificate = new x509.X509Certificate(der);
+      if (await certificate.verify({ publicKey, signatureOnly: true })) return certificate;
+    } catch (error) {
+      cause = error; // another key type, or not a certificate: not ours either way
+    }
+    const message = "Client certificate is not by this authority";
+    throw new AppError("unauthenticated", message, {}, { cause });
   }
 
   #checkDates(notBeforeMs: number, notAfterMs: number, purpose: "session" | "renew"): void {

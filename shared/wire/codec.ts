@@ -11,7 +11,7 @@ const DEPTH_MAX = 64;
 
 const encoder = new Encoder({ useRecords: false, mapsAsObjects: true, tagUint8Array: false });
 
-export function encodeBody(value: unknown): Uint8Array {
+export function encodeBody(value: unknown): Uint8Array<ArrayBuffer> {
   // copied: the encoder hands out views of a buffer it goes on writing to
   return new Uint8Array(encoder.encode(value));
 }

@@ -1,0 +1,168 @@
+/**
+ * The hub: one TLS listener over HTTP/2 for enrolment, sessions and tunnels. A client certificate is
+ * asked for but not demanded by TLS, so that a node without one can enrol and one whose certificate
+ * ran out can renew; every other call judges the certificate itself (services.ts).
+ */
+import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { createContextValues } from "@connectrpc/connect";
+import * as http2 from "node:http2";
+import type { AddressInfo, Socket } from "node:net";
+import type { Clock } from "../../shared/clock.ts";
+import { AppError, errorChain, invariant } from "../../shared/errors.ts";
+import { GoAwayReason } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
+import { HEARTBEAT_MS, HUB_MESSAGE_BYTES_MAX } from "../../shared/limits.ts";
+import { roomLogger } from "../../shared/log.ts";
+import type { Random } from "../../shared/random.ts";
+import { PEER, peerOf } from "./peer.ts";
+import type { DesiredSource, NodeIdentities, NodeSessions, ReportSink, TunnelEnd } from "./port.ts";
+import { SessionRegistry } from "./registry.ts";
+import { HubServices } from "./services.ts";
+import { NodeSession } from "./session.ts";
+
+/** Nodes at once by default; each costs about a tenth of a megabyte. */
+const SESSIONS_MAX = 10_000;
+/** Calls at once on one connection: a session, a tunnel, a renewal, and room. */
+const CALLS_PER_CONNECTION_MAX = 16;
+/** How long open connections may take to end when the hub stops. */
+const CLOSE_MS = 3_000;
+
+const log = roomLogger("cloud", "hub");
+
+export interface HubServerOptions {
+  /** PEMs: this listener's certificate and key, and the authority of the nodes' certificates. */
+  tls: { certificate: string; privateKey: string; authority: string };
+  identities: NodeIdentities;
+  source: DesiredSource;
+  sink: ReportSink;
+  /** Makes the cloud's end of a tunnel. */
+  openTunnel: () => TunnelEnd;
+  /** Further addresses told to nodes at enrolment, as host:port, best first. */
+  addresses?: readonly string[];
+  heartbeatMs?: number;
+  sessionsMax?: number;
+  clock: Clock;
+  random: Random;
+}
+
+export class HubServer {
+  readonly #options: HubServerOptions;
+  readonly #registry: SessionRegistry;
+  readonly #server: http2.Http2SecureServer;
+  readonly #sockets = new Set<Socket>();
+  readonly #tasks = new Set<Promise<void>>();
+  #closing = false;
+
+  constructor(options: HubServerOptions) {
+    this.#options = options;
+    this.#registry = new SessionRegistry({ sessionsMax: options.sessionsMax ?? SESSIONS_MAX });
+    this.#server = http2.createSecureServer({
+      cert: options.tls.certificate,
+      key: options.tls.privateKey,
+      ca: options.tls.authority,
+      requestCert: true,
+      rejectUnauthorized: false,
+      settings: { maxConcurrentStreams: CALLS_PER_CONNECTION_MAX },
+    }, this.#handler());
+    this.#server.on("secureConnection", (socket: Socket) => {
+      this.#sockets.add(socket);
+      socket.once("close", () => this.#sockets.delete(socket));
+      socket.on("error", () => {}); // a connection that broke ends its calls by itself
+    });
+    this.#server.on("sessionError", (error: Error) => {
+      log.debug("Connection failed", { error: errorChain(error) });
+    });
+    this.#server.on("tlsClientError", (error: Error) => {
+      log.debug("TLS handshake failed", { error: errorChain(error) });
+    });
+  }
+
+  /** Live sessions, for the rest of the cloud. */
+  get sessions(): NodeSessions {
+    return this.#registry;
+  }
+
+  /** Listens on `host:port` ("[::1]:10000", ":10000", port 0 for any); resolves with what it got. */
+  async listen(address: string): Promise<{ host: string; port: number }> {
+    const { host, port } = parseListen(address);
+    await new Promise<void>((resolve, reject) => {
+      const onError = (cause: Error) =>
+        reject(new AppError("unavailable", `Cannot listen on ${address}`, {}, { cause }));
+      this.#server.once("error", onError);
+      this.#server.listen(port, host, () => {
+        this.#server.off("error", onError);
+        this.#server.on("error", (error) => {
+          log.error("Hub listener failed", { error: errorChain(error) });
+        });
+        resolve();
+      });
+    });
+    const got = this.#server.address() as AddressInfo; // listening on TCP
+    log.info("Hub listens", { host: got.address, port: got.port });
+    return { host: got.address, port: got.port };
+  }
+
+  /** Ends every session with a GoAway and waits for all of it to be over. */
+  async close(): Promise<void> {
+    if (this.#closing) return;
+    this.#closing = true;
+    for (const session of this.#registry.sessions()) {
+      session.end(GoAwayReason.SHUTDOWN, "The hub stops");
+    }
+    const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
+    const late = new AbortController();
+    const deadline = this.#options.clock.sleep(CLOSE_MS, late.signal).catch(() => {}); // in time
+    await Promise.race([this.#joined(), deadline]);
+    late.abort();
+    for (const socket of [...this.#sockets]) socket.destroy();
+    await this.#joined();
+    await stopped;
+  }
+
+  async #joined(): Promise<void> {
+    while (this.#tasks.size > 0) await Promise.allSettled([...this.#tasks]);
+  }
+
+  #handler() {
+    const { identities, openTunnel, heartbeatMs, source, sink, clock, random } = this.#options;
+    const services = new HubServices({
+      identities,
+      registry: this.#registry,
+      addresses: () => this.#options.addresses ?? [],
+      openSession: (of) =>
+        new NodeSession({
+          ...of,
+          heartbeatMs: heartbeatMs ?? HEARTBEAT_MS,
+          source,
+          sink,
+          clock,
+          random,
+        }),
+      openTunnel,
+      own: (task) => {
+        this.#tasks.add(task);
+        void task.finally(() => this.#tasks.delete(task)); // tasks of sessions never reject
+      },
+      clock,
+    });
+    return connectNodeAdapter({
+      routes: (router) => services.register(router),
+      readMaxBytes: HUB_MESSAGE_BYTES_MAX,
+      writeMaxBytes: HUB_MESSAGE_BYTES_MAX,
+      grpc: false,
+      grpcWeb: false,
+      contextValues: (request) => {
+        invariant("stream" in request, "the hub speaks HTTP/2 only");
+        return createContextValues().set(PEER, peerOf(request));
+      },
+    });
+  }
+}
+
+function parseListen(address: string): { host: string; port: number } {
+  const match = /^(?:\[([^\]]+)\]|([^:]*)):(\d{1,5})$/.exec(address);
+  const port = Number(match?.[3]);
+  if (!match || port > 65_535) {
+    throw new AppError("invalid", `Cannot listen: address must be HOST:PORT, got ${address}`);
+  }
+  return { host: match[1] || match[2] || "::", port };
+}

@@ -1,0 +1,193 @@
+/**
+ * The hub's three services over Connect. Enrolment is open; everything else begins by asking the
+ * connection's certificate who the node is, and nothing a message says can change that.
+ */
+import type { ConnectRouter, HandlerContext } from "@connectrpc/connect";
+import { create } from "@bufbuild/protobuf";
+import type { Clock } from "../../shared/clock.ts";
+import { AppError } from "../../shared/errors.ts";
+import {
+  EnrollmentService,
+  type Frame,
+  GoAwayReason,
+  type Hello,
+  HubService,
+  type SessionRequest,
+  type SessionResponse,
+  type TunnelRequest,
+  type TunnelResponse,
+  TunnelResponseSchema,
+  TunnelService,
+} from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
+import { toConnectError } from "../../shared/wire/rpc_errors.ts";
+import { PEER } from "./peer.ts";
+import type { NodeIdentities, TunnelEnd } from "./port.ts";
+import type { SessionRegistry } from "./registry.ts";
+import type { NodeSession, SessionOptions } from "./session.ts";
+
+/** How long a stream may take to say its first word. */
+const FIRST_MESSAGE_MS = 10_000;
+/** Enrolments at once: each costs signatures and syncs, and the door is open to anyone. */
+const ENROLLMENTS_MAX = 16;
+const NAME_CHARS_MAX = 64;
+
+export interface ServicesOptions {
+  identities: NodeIdentities;
+  registry: SessionRegistry;
+  /** Told to nodes at enrolment, as host:port. */
+  addresses: () => readonly string[];
+  openSession: (of: Pick<SessionOptions, "node" | "keyHash" | "peer" | "hello">) => NodeSession;
+  openTunnel: () => TunnelEnd;
+  /** Owns the task until it ends. */
+  own: (task: Promise<void>) => void;
+  clock: Clock;
+}
+
+export class HubServices {
+  readonly #options: ServicesOptions;
+  #enrollments = 0;
+
+  constructor(options: ServicesOptions) {
+    this.#options = options;
+  }
+
+  register(router: ConnectRouter): void {
+    const { identities } = this.#options;
+    router.service(EnrollmentService, {
+      getAuthority: () => ({ caCertificate: identities.authorityCertificate }),
+      enroll: (request) => mapErrors(() => this.#enroll(request)),
+    });
+    router.service(HubService, {
+      session: (requests, context) => mapStreamErrors(this.#session(requests, context)),
+      renew: (request, context) =>
+        mapErrors(async () => {
+          const { node } = await this.#identify(context, "renew");
+          const certificate = await identities.renew(node, request.certificateRequest);
+          return { certificate, caCertificate: identities.authorityCertificate };
+        }),
+    });
+    router.service(TunnelService, {
+      tunnel: (requests, context) => mapStreamErrors(this.#tunnel(requests, context)),
+    });
+  }
+
+  async #enroll(request: { token: string; nodeName: string; certificateRequest: string }) {
+    const { identities, registry, addresses } = this.#options;
+    if (this.#enrollments >= ENROLLMENTS_MAX) {
+      throw new AppError("exhausted", "Too many enrolments at once: try again in a moment");
+    }
+    this.#enrollments++;
+    try {
+      const { certificate, keyHash } = await identities.enroll(request);
+      const present = registry.session(request.nodeName);
+      if (present && present.keyHash !== keyHash) {
+        present.end(GoAwayReason.REVOKED, "The node was enrolled again with another key");
+      }
+      return {
+        certificate,
+        caCertificate: identities.authorityCertificate,
+        nodeName: request.nodeName,
+        hubAddresses: [...addresses()].slice(0, 16),
+      };
+    } finally {
+      this.#enrollments--;
+    }
+  }
+
+  async *#session(
+    requests: AsyncIterable<SessionRequest>,
+    context: HandlerContext,
+  ): AsyncGenerator<SessionResponse, void, void> {
+    const { registry, openSession, own } = this.#options;
+    const peer = context.values.get(PEER);
+    const { node, keyHash } = await this.#identify(context, "session");
+    const { first, rest } = await this.#begin(requests);
+    if (first.message.case !== "hello") throw new AppError("invalid", "Hello must come first");
+    checkHello(first.message.value);
+    const session = openSession({ node, keyHash, peer, hello: first.message.value });
+    await registry.admit(session);
+    const done = session.run(rest).finally(() => registry.remove(session));
+    own(done);
+    yield* session.outgoing;
+  }
+
+  async *#tunnel(
+    requests: AsyncIterable<TunnelRequest>,
+    context: HandlerContext,
+  ): AsyncGenerator<TunnelResponse, void, void> {
+    const { registry, openTunnel, own } = this.#options;
+    const { node } = await this.#identify(context, "session");
+    const { first, rest } = await this.#begin(requests);
+    const hello = first.frame?.kind;
+    if (hello?.case !== "hello") throw new AppError("invalid", "Tunnel's hello must come first");
+    const session = registry.session(node);
+    const { instanceId, sessionNumber } = hello.value;
+    if (session?.instanceId !== instanceId || session.sessionNumber !== sessionNumber) {
+      throw new AppError("stale", "Cannot open tunnel: its session is not live");
+    }
+    const tunnel = openTunnel();
+    session.attachTunnel(tunnel);
+    own(tunnel.run(framesOf(rest)).finally(() => session.detachTunnel(tunnel)));
+    for await (const frame of tunnel.frames) yield create(TunnelResponseSchema, { frame });
+  }
+
+  async #identify(context: HandlerContext, purpose: "session" | "renew") {
+    const { certificate } = context.values.get(PEER);
+    if (!certificate) {
+      throw new AppError("unauthenticated", "A client certificate is needed: enrol first");
+    }
+    return await this.#options.identities.identify(certificate, purpose);
+  }
+
+  /** The first message, in time, and what follows it. */
+  async #begin<T>(requests: AsyncIterable<T>): Promise<{ first: T; rest: AsyncIterable<T> }> {
+    const iterator = requests[Symbol.asyncIterator]();
+    const inTime = new AbortController();
+    const late = this.#options.clock.sleep(FIRST_MESSAGE_MS, inTime.signal).then(
+      () => undefined,
+      () => undefined, // stopped below
+    );
+    const result = await Promise.race([iterator.next(), late]);
+    inTime.abort();
+    if (!result || result.done) {
+      throw new AppError("invalid", "The first message did not come in time");
+    }
+    return { first: result.value, rest: { [Symbol.asyncIterator]: () => iterator } };
+  }
+}
+
+function checkHello(hello: Hello): void {
+  const { instanceId, softwareVersion, protocolVersion } = hello;
+  if (protocolVersion < 1) {
+    throw new AppError("invalid", `Hello's protocol version must be >= 1, got ${protocolVersion}`);
+  }
+  if (instanceId === "" || instanceId.length > NAME_CHARS_MAX) {
+    throw new AppError(
+      "invalid",
+      `Hello's instance id must have 1 to ${NAME_CHARS_MAX} characters`,
+    );
+  }
+  if (softwareVersion.length > NAME_CHARS_MAX || hello.cloudId.length > NAME_CHARS_MAX) {
+    throw new AppError("invalid", `Hello's texts must have <= ${NAME_CHARS_MAX} characters`);
+  }
+}
+
+async function* framesOf(requests: AsyncIterable<TunnelRequest>): AsyncGenerator<Frame> {
+  for await (const { frame } of requests) if (frame) yield frame;
+}
+
+async function mapErrors<T>(work: () => Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw toConnectError(error);
+  }
+}
+
+async function* mapStreamErrors<T>(stream: AsyncIterable<T>): AsyncGenerator<T> {
+  try {
+    yield* stream;
+  } catch (error) {
+    throw toConnectError(error);
+  }
+}
