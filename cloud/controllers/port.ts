@@ -2,6 +2,7 @@
  * What the controllers need from outside besides the Kubernetes API: caches that follow a resource,
  * and the list of kinds to empty a namespace of. `cloud/app.ts` (and tests) hand them in.
  */
+import type { Changes } from "../../shared/async/wakeup.ts";
 import type { GroupVersionResource } from "../../shared/k8s/gvr.ts";
 import type { KubeObject } from "../../shared/k8s/types.ts";
 
@@ -26,7 +27,18 @@ export interface ObjectCache<T extends KubeObject> {
   run(signal: AbortSignal): Promise<void>;
 }
 
-export type OpenCache = <T extends KubeObject>(gvr: GroupVersionResource) => ObjectCache<T>;
+/** A local copy of one resource that says "look again" when it changed; an informer. */
+export interface FollowedResource<T extends KubeObject> {
+  readonly changes: Changes;
+  /** By "<namespace>/<name>", or "<name>"; taken anew at each look. */
+  readonly items: ReadonlyMap<string, T>;
+  whenSynced(signal: AbortSignal): Promise<void>;
+  run(signal: AbortSignal): Promise<void>;
+}
+
+export type FollowResource = <T extends KubeObject>(
+  gvr: GroupVersionResource,
+) => FollowedResource<T>;
 
 /** Every namespaced resource the API serves that can be listed and deleted. */
 export type NamespacedResources = (

@@ -133,6 +133,11 @@ export class MemoryKube implements KubeClient {
       : options?.subresource === "finalize"
       ? { ...old, spec: object.spec }
       : { ...object, status: old.status };
+    const finalizers = (next.spec as { finalizers?: string[] } | undefined)?.finalizers;
+    if (options?.subresource === "finalize" && !finalizers?.length) {
+      this.remove(gvr, undefined, object.metadata.name ?? "");
+      return object;
+    }
     return cloneJson(this.put(gvr, next)) as T;
   }
 

@@ -1,0 +1,172 @@
+/**
+ * All controllers of the cloud over one set of caches. `desired` and `sink` are what the hub needs;
+ * `attachSessions` closes the circle, because the hub is built from them. Start order:
+ *
+ *     new Controllers -> new hub(desired, sink) -> attachSessions(hub's) -> run -> ready -> hub serves
+ */
+import { TaskScope } from "../../shared/async/task_scope.ts";
+import { Changes } from "../../shared/async/wakeup.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { type GroupVersionResource, GVR } from "../../shared/k8s/gvr.ts";
+import type { ConfigMap, KubeObject, Node, Pod, Secret } from "../../shared/k8s/types.ts";
+import type { Random } from "../../shared/random.ts";
+import type { Store } from "../../shared/store/port.ts";
+import type { DesiredSource, NodeSessions, ReportSink, SessionInfo } from "../hub/port.ts";
+import type { KubeClient } from "../kube/port.ts";
+import { DeltaCache } from "./delta_cache.ts";
+import { EventRecorder } from "./events.ts";
+import { LeaseKeeper } from "./leases.ts";
+import { NamespaceLifecycle } from "./namespace_lifecycle.ts";
+import { NodeLifecycle } from "./node_lifecycle.ts";
+import { PodGc } from "./pod_gc.ts";
+import type { FollowResource, NamespacedResources } from "./port.ts";
+import { Projector } from "./projector.ts";
+import { KubeReportSink } from "./report_sink.ts";
+import { Scheduler } from "./scheduler.ts";
+
+export interface ControllerSettings {
+  /** `remote`: a real cluster, which schedules, collects pods and ends namespaces by itself. */
+  cluster: "embedded" | "remote";
+  /** From the end of a session to Ready=Unknown. */
+  nodeGraceMs: number;
+  /** From the start of the cloud to Ready=Unknown for nodes that have not come back since. */
+  startGraceMs: number;
+  leaseRenewMs: number;
+  /** How long a node object must be missing before its pods are removed. */
+  orphanQuarantineMs: number;
+  /** Ended pods kept before the oldest are removed. */
+  terminatedPodsMax: number;
+}
+
+export const CONTROLLER_DEFAULTS: ControllerSettings = {
+  cluster: "embedded",
+  nodeGraceMs: 10_000,
+  startGraceMs: 40_000,
+  leaseRenewMs: 10_000,
+  orphanQuarantineMs: 40_000,
+  terminatedPodsMax: 12_500,
+};
+
+export interface ControllersOptions {
+  kube: KubeClient;
+  store: Store;
+  clock: Clock;
+  random: Random;
+  /** Makes an informer: `(gvr) => new Informer(kube, gvr, { clock, random })`. */
+  follow: FollowResource;
+  /** What a namespace is emptied of; without it the kinds the controllers know. */
+  namespacedResources?: NamespacedResources;
+  sessions?: NodeSessions;
+  settings?: Partial<ControllerSettings>;
+}
+
+const KNOWN_NAMESPACED: readonly GroupVersionResource[] = [
+  GVR.pods,
+  GVR.configmaps,
+  GVR.secrets,
+  GVR.leases,
+  GVR.events,
+];
+
+export class Controllers {
+  readonly #sessions = new LateSessions();
+  readonly #projector: Projector;
+  readonly #sink: ReportSink;
+  readonly #tasks: [name: string, run: (signal: AbortSignal) => Promise<void>][] = [];
+
+  constructor(options: ControllersOptions) {
+    const { kube, clock, random, store, follow } = options;
+    const settings = { ...CONTROLLER_DEFAULTS, ...options.settings };
+    if (options.sessions) this.attachSessions(options.sessions);
+    const pods = this.#cache(new DeltaCache<Pod>(follow<Pod>(GVR.pods)), "pods");
+    const nodes = this.#cache(new DeltaCache<Node>(follow<Node>(GVR.nodes)), "nodes");
+    const configmaps = this.#cache(
+      new DeltaCache<ConfigMap>(follow<ConfigMap>(GVR.configmaps)),
+      "configmaps",
+    );
+    const secrets = this.#cache(new DeltaCache<Secret>(follow<Secret>(GVR.secrets)), "secrets");
+    const sessions = this.#sessions;
+    this.#projector = new Projector({
+      caches: { nodes, pods, configmaps, secrets },
+      store,
+      clock,
+      random,
+    });
+    this.#sink = new KubeReportSink({ kube, pods, nodes });
+    this.#add("projector", this.#projector);
+    const events = new EventRecorder(kube, clock, random, "node-controller");
+    const { nodeGraceMs, startGraceMs, leaseRenewMs } = settings;
+    const common = { kube, pods, nodes, sessions, events, clock };
+    this.#add("node lifecycle", new NodeLifecycle({ ...common, nodeGraceMs, startGraceMs }));
+    this.#add("leases", new LeaseKeeper({ ...common, leaseRenewMs }));
+    if (settings.cluster === "remote") return;
+    this.#add("scheduler", new Scheduler({ kube, pods, nodes, clock, random }));
+    const isLive = (node: string) => sessions.get(node) !== undefined;
+    const { orphanQuarantineMs: quarantineMs, terminatedPodsMax } = settings;
+    this.#add("pod gc", new PodGc({ ...common, isLive, quarantineMs, terminatedPodsMax }));
+    const namespaces = this.#cache(
+      new DeltaCache<KubeObject>(follow<KubeObject>(GVR.namespaces)),
+      "namespaces",
+    );
+    const resources = options.namespacedResources ?? (() => Promise.resolve(KNOWN_NAMESPACED));
+    this.#add("namespaces", new NamespaceLifecycle({ kube, namespaces, resources, clock }));
+  }
+
+  get desired(): DesiredSource {
+    return this.#projector;
+  }
+
+  get sink(): ReportSink {
+    return this.#sink;
+  }
+
+  /** Gives the controllers the hub's sessions; once, before `run`. */
+  attachSessions(sessions: NodeSessions): void {
+    this.#sessions.attach(sessions);
+  }
+
+  /** Resolves when every projection is served; the hub may take sessions from then on. */
+  ready(signal: AbortSignal): Promise<void> {
+    return this.#projector.ready(signal);
+  }
+
+  /** Runs everything until `signal` aborts; rejects when a controller fails for good. */
+  async run(signal: AbortSignal): Promise<void> {
+    const scope = new TaskScope(signal);
+    for (const [name, run] of this.#tasks) scope.spawn(name, run);
+    await scope.join();
+  }
+
+  #add(name: string, controller: { run(signal: AbortSignal): Promise<void> }): void {
+    this.#tasks.push([name, (signal) => controller.run(signal)]);
+  }
+
+  #cache<C extends { run(signal: AbortSignal): Promise<void> }>(cache: C, name: string): C {
+    this.#add(`cache of ${name}`, cache);
+    return cache;
+  }
+}
+
+/** The hub's sessions once there is a hub; none before. */
+class LateSessions implements Pick<NodeSessions, "get" | "list" | "subscribe"> {
+  readonly #changes = new Changes();
+  #sessions: NodeSessions | undefined;
+
+  attach(sessions: NodeSessions): void {
+    this.#sessions = sessions;
+    sessions.subscribe(() => this.#changes.notify()); // for the life of both
+    this.#changes.notify();
+  }
+
+  get(node: string): SessionInfo | undefined {
+    return this.#sessions?.get(node);
+  }
+
+  list(): SessionInfo[] {
+    return this.#sessions?.list() ?? [];
+  }
+
+  subscribe(listener: () => void): () => void {
+    return this.#changes.subscribe(listener);
+  }
+}
