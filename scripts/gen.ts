@@ -2,10 +2,10 @@
  * `deno task gen`: makes shared/gen from proto. buf reads and checks the files, and calls
  * protoc-gen-es, both from npm in the versions of deno.json, both run by Deno; no Node.
  *
- * Always generates into a temporary folder first: without arguments shared/gen is then made equal to
- * it (files nobody makes any more are removed), with `--check` nothing is written, and a difference
- * is exit status 1 with the names of the files. `--lint` runs buf's lint instead, and `--breaking DIR`
- * compares proto with an older copy of it (a git checkout, for example).
+ * Always generates into a temporary folder first: without arguments shared/gen is then made equal
+ * to it (files nobody makes any more are removed), with `--check` nothing is written, and a
+ * difference is exit status 1 with the names of the files. `--lint` runs buf's lint instead, and
+ * `--breaking DIR` compares proto with an older copy of it (a git checkout, for example).
  */
 import { dirname, fromFileUrl, join } from "@std/path";
 

@@ -1,6 +1,7 @@
 /**
  * Runtime endpoints as Kubernetes writes them: `unix:///run/containerd/containerd.sock`. Only
- * absolute Unix sockets are accepted: there is no CRI runtime on Linux that listens on anything else.
+ * absolute Unix sockets are accepted: there is no CRI runtime on Linux that listens on anything
+ * else.
  */
 import { AppError } from "../../shared/errors.ts";
 

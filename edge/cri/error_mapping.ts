@@ -35,7 +35,9 @@ const CODES: Record<Code, ErrorCode> = {
   [Code.Unauthenticated]: "unauthenticated",
 };
 
-/** Prefixes by which kubelet recognises why a pull (or a mount) failed; they become facts.reason. */
+/**
+ * Prefixes by which kubelet recognises why a pull (or a mount) failed; they become facts.reason.
+ */
 const MESSAGE_REASONS = [
   "RegistryUnavailable",
   "SignatureValidationFailed",

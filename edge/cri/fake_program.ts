@@ -2,7 +2,8 @@
  * What a container of the fake runtime does: a list of steps, run on the runtime's clock. Programs
  * are given by a test, or read from the container's own command by `programOfCommand`, which knows
  * enough of a shell (`echo`, `printf`, `sleep`, `exit`, `trap … TERM`, `true`, `false`, `;`, `&&`,
- * `while true`, no quoted separators) that the same pod does the same thing on the fake and on a real runtime. Pure.
+ * `while true`, no quoted separators) that the same pod does the same thing on the fake and on a
+ * real runtime. Pure.
  */
 
 /** The pause that keeps a loop without sleep from filling the disk, or a virtual clock's time. */
@@ -45,7 +46,9 @@ export function failsToStart(message: string): FakeProgram {
   return { steps: [], onTerm: "ignore", startError: message };
 }
 
-/** The program that `words` (command and arguments) spell; undefined when it knows no such command. */
+/**
+ * The program that `words` (command and arguments) spell; undefined when it knows no such command.
+ */
 export function programOfCommand(words: string[]): FakeProgram | undefined {
   const [name, flag, script] = words;
   const isShell = name !== undefined && /^(\/bin\/)?(sh|bash|ash)$/.test(name);

@@ -1,7 +1,7 @@
 /**
- * The ContainerRuntime port over a FakeWorld, for tests and simulation: a client of the fake runtime
- * that behaves as GrpcRuntime does before a real one. Faults strike before the world is touched;
- * closing a client ends its calls and leaves the world as it is.
+ * The ContainerRuntime port over a FakeWorld, for tests and simulation: a client of the fake
+ * runtime that behaves as GrpcRuntime does before a real one. Faults strike before the world is
+ * touched; closing a client ends its calls and leaves the world as it is.
  */
 import {
   create,

@@ -1,9 +1,9 @@
 /**
- * The state behind the fake runtime: what a machine with containerd keeps while its clients come and
- * go. Any number of FakeRuntime clients share one world, so a restart of the edge is a second client.
- * Its rules are CRI's: names are unique per attempt, a container needs a ready sandbox and an image,
- * a stopped sandbox has no running container. Time, ids and faults are injected; disposing the world
- * ends its processes.
+ * The state behind the fake runtime: what a machine with containerd keeps while its clients come
+ * and go. Any number of FakeRuntime clients share one world, so a restart of the edge is a second
+ * client. Its rules are CRI's: names are unique per attempt, a container needs a ready sandbox and
+ * an image, a stopped sandbox has no running container. Time, ids and faults are injected;
+ * disposing the world ends its processes.
  */
 import { create } from "@bufbuild/protobuf";
 import { join } from "@std/path";

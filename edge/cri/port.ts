@@ -1,12 +1,12 @@
 /**
- * The container runtime as the pod agent uses it: the calls of CRI `runtime.v1`, one method each.
- * A method takes the request as a plain object (fields left out have their proto3 default) and the
+ * The container runtime as the pod agent uses it: the calls of CRI `runtime.v1`, one method each. A
+ * method takes the request as a plain object (fields left out have their proto3 default) and the
  * caller's AbortSignal last; it resolves with the part of the answer that carries information.
  *
- * Every implementation: rejects with an AppError ("not_found", "unavailable", ...; the runtime's own
- * words in the message), or with the signal's reason once that aborts; holds kubelet's deadline for
- * each call by itself; treats stopping or removing what is not there as done. Times are nanoseconds
- * since 1970 as bigint, 0 = not set.
+ * Every implementation: rejects with an AppError ("not_found", "unavailable", ...; the runtime's
+ * own words in the message), or with the signal's reason once that aborts; holds kubelet's deadline
+ * for each call by itself; treats stopping or removing what is not there as done. Times are
+ * nanoseconds since 1970 as bigint, 0 = not set.
  */
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import { isAppError } from "../../shared/errors.ts";
@@ -57,7 +57,9 @@ export interface ContainerRuntime extends AsyncDisposable {
   version(signal?: AbortSignal): Promise<VersionResponse>;
   /** Conditions RuntimeReady and NetworkReady, handlers, features. */
   status(request: StatusRequest, signal?: AbortSignal): Promise<StatusResponse>;
-  /** The runtime's cgroup driver; undefined when the runtime is too old to say (before CRI 1.28). */
+  /**
+   * The runtime's cgroup driver; undefined when the runtime is too old to say (before CRI 1.28).
+   */
   runtimeConfig(signal?: AbortSignal): Promise<LinuxRuntimeConfiguration | undefined>;
 
   /** Resolves with the sandbox id once it is READY: pause process up, network attached. */
@@ -74,7 +76,9 @@ export interface ContainerRuntime extends AsyncDisposable {
   /** The fields of a filter AND; its labels match exactly. */
   listPodSandbox(filter: PodSandboxFilter, signal?: AbortSignal): Promise<PodSandbox[]>;
 
-  /** Resolves with the container id. `sandboxConfig` is the one given to runPodSandbox, unchanged. */
+  /**
+   * Resolves with the container id. `sandboxConfig` is the one given to runPodSandbox, unchanged.
+   */
   createContainer(request: CreateContainerRequest, signal?: AbortSignal): Promise<string>;
   startContainer(containerId: string, signal?: AbortSignal): Promise<void>;
   /** Stop signal, then SIGKILL after `timeout` seconds (0: at once). Missing or ended is done. */

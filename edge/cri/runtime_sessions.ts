@@ -3,8 +3,8 @@
  * opened anew by the next request once it was lost. `close()` resolves when no socket is left.
  *
  * A runtime that shuts down in good order says GOAWAY and closes streams without an error code; the
- * gRPC client would then wait for ever for an answer. So a stream that closes before its status came
- * is made to fail here.
+ * gRPC client would then wait for ever for an answer. So a stream that closes before its status
+ * came is made to fail here.
  */
 import type http2 from "node:http2";
 import net from "node:net";
@@ -54,7 +54,7 @@ function failWithoutStatus(stream: http2.ClientHttp2Stream): void {
     // A refusal has its status in the only headers; what is not 200 is not gRPC's to read.
     if (headers["grpc-status"] !== undefined || headers[":status"] !== 200) hasStatus = true;
   });
-  stream.on("error", () => {}); // the gRPC client listens too; this keeps a late error from throwing
+  stream.on("error", () => {}); // the gRPC client listens too; a late error must not throw
   stream.once("close", () => {
     if (hasStatus) return;
     const message = "connection closed before the call was answered";
