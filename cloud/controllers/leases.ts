@@ -41,6 +41,9 @@ export class LeaseKeeper {
 
   constructor(options: LeaseKeeperOptions) {
     this.#options = options;
+    options.nodes.subscribe(({ before }) => {
+      if (!before) this.#wakeup.wake(); // a session may be there before its node has registered
+    });
   }
 
   async run(signal: AbortSignal): Promise<void> {
