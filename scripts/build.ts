@@ -33,6 +33,18 @@ const SIDES = Object.keys(PERMISSIONS);
 /** A real executable holds a runtime of about 100 MB; less means that DENORT_BIN is something else. */
 const SIZE_BYTES_MIN = 40_000_000;
 
+/** Exit status when there is no runtime to embed (EX_UNAVAILABLE of sysexits.h). */
+const UNAVAILABLE = 69;
+
+class BuildError extends Error {
+  readonly exitStatus: number;
+
+  constructor(exitStatus: number, message: string) {
+    super(message);
+    this.exitStatus = exitStatus;
+  }
+}
+
 interface Job {
   readonly side: string;
   readonly arch: string;
@@ -70,13 +82,19 @@ async function compile(job: Job, wasm: string): Promise<void> {
   const command = new Deno.Command(Deno.execPath(), { args, cwd: ROOT, stderr: "piped" });
   const { success, stderr } = await command.output();
   if (!success) {
-    const words = new TextDecoder().decode(stderr).split("\n\nStack backtrace")[0]?.trim();
-    throw new Error(`Cannot build skerry-${job.side} for ${job.arch}: ${hint(job)}${words}`);
+    const words = new TextDecoder().decode(stderr).split("\n\nStack backtrace")[0]?.trim() ?? "";
+    const unavailable = words.includes("Setting up base binary");
+    const message = `Cannot build skerry-${job.side} for ${job.arch}: `;
+    throw new BuildError(
+      unavailable ? UNAVAILABLE : 1,
+      message + (unavailable ? hint(job) : "") + words,
+    );
   }
   const { size } = await Deno.stat(`${output}.part`);
   if (size < SIZE_BYTES_MIN) {
     await Deno.remove(`${output}.part`);
-    throw new Error(`Cannot build skerry-${job.side} for ${job.arch}: ${hint(job)}${size} bytes`);
+    const message = `Cannot build skerry-${job.side} for ${job.arch}: ${hint(job)}${size} bytes`;
+    throw new BuildError(1, message);
   }
   await Deno.rename(`${output}.part`, output);
   console.log(`${relative(Deno.cwd(), output)}  ${(size / 1e6).toFixed(0)} MB`);
@@ -123,6 +141,6 @@ if (import.meta.main) {
     }
   } catch (error) {
     console.error(error instanceof Error ? error.message : String(error));
-    Deno.exit(1);
+    Deno.exit(error instanceof BuildError ? error.exitStatus : 1);
   }
 }

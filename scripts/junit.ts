@@ -1,0 +1,41 @@
+/** Reads what `deno test --junit-path` writes: how many passed, failed and were skipped, by name. */
+
+export interface Tally {
+  passed: number;
+  readonly failed: string[];
+  readonly skipped: string[];
+}
+
+/** The cases of a JUnit report; undefined when `xml` is no whole report. */
+export function readJunit(xml: string): Tally | undefined {
+  if (!xml.includes("</testsuites>")) return undefined;
+  const tally: Tally = { passed: 0, failed: [], skipped: [] };
+  for (const [, attributes = "", body = ""] of xml.matchAll(CASE)) {
+    const name = decode(/\bname="([^"]*)"/.exec(attributes)?.[1] ?? "");
+    if (/<(failure|error)\b/.test(body)) tally.failed.push(name);
+    else if (/<skipped\b/.test(body)) tally.skipped.push(name);
+    else tally.passed++;
+  }
+  return tally;
+}
+
+const CASE = /<testcase\b((?:[^>"]|"[^"]*")*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g;
+
+function decode(text: string): string {
+  const names: Record<string, string> = { lt: "<", gt: ">", quot: '"', apos: "'", amp: "&" };
+  return text.replace(/&(#x?[0-9a-f]+|\w+);/gi, (whole, name: string) => {
+    if (!name.startsWith("#")) return names[name] ?? whole;
+    const hex = /^#x/i.test(name);
+    return String.fromCodePoint(parseInt(name.slice(hex ? 2 : 1), hex ? 16 : 10));
+  });
+}
+
+/** "12 passed, 0 failed, 1 skipped" over several tallies. */
+export function closingLine(tallies: readonly Tally[]): string {
+  const sum = (count: (tally: Tally) => number) =>
+    tallies.reduce((total, tally) => total + count(tally), 0);
+  const passed = sum((tally) => tally.passed);
+  const failed = sum((tally) => tally.failed.length);
+  const skipped = sum((tally) => tally.skipped.length);
+  return `${passed} passed, ${failed} failed, ${skipped} skipped`;
+}
