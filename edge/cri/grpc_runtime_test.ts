@@ -287,7 +287,7 @@ Deno.test("the runtime sees that a consumer left its events", async () => {
   await left.promise;
 });
 
-Deno.test("events end as unavailable when the runtime dies, or by the caller's reason", async () => {
+Deno.test("events end as unavailable with the runtime, or for the caller's reason", async () => {
   const { called, handler } = stall();
   // deno-lint-ignore require-yield -- a stream that says nothing until it is ended
   const getContainerEvents = async function* (
