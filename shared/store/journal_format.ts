@@ -133,7 +133,7 @@ function classifyTail(bytes: Uint8Array, offset: number): Tail {
       : { kind: "damaged", what: "file ends before the room written ahead: it was cut short" };
   }
   const end = frameEnd(bytes, offset);
-  if (end !== undefined && end > bytes.length) {
+  if ((end ?? offset + FRAME_HEAD_BYTES) > bytes.length) {
     return { kind: "damaged", what: "file ends inside a record: it was cut short" };
   }
   if (!salvageFrames(bytes, offset).next().done) {
@@ -141,7 +141,7 @@ function classifyTail(bytes: Uint8Array, offset: number): Tail {
   }
   // A write that tore left zeros in the frame's head, at its end, or in a whole sector of it.
   const torn = end === undefined
-    ? bytes[offset] === 0 || (bytes[offset + 11] ?? 0) === 0
+    ? bytes[offset] === 0 || bytes[offset + 11] === 0
     : bytes[end - 1] === 0 || hasZeroSector(bytes, offset, end);
   return torn
     ? { kind: "torn", bytes: used - offset }

@@ -179,7 +179,7 @@ export class SimDisk implements Disk {
   #write(inode: Inode, offset: number, bytes: Uint8Array): void {
     this.#act("write");
     const grown = Math.max(0, offset + bytes.length - inode.live.length);
-    const room = this.capacityBytes === Infinity ? Infinity : this.capacityBytes - this.#used();
+    const room = grown === 0 ? 0 : Math.max(0, this.capacityBytes - this.#used());
     const fits = grown > room ? Math.max(0, bytes.length - (grown - room)) : bytes.length;
     const change: Change = { kind: "write", offset, bytes: bytes.slice(0, fits) };
     inode.pending.push(change);
