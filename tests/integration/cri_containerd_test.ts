@@ -37,7 +37,7 @@ function hostSandbox(uid: string) {
   const namespaceOptions = { network: NamespaceMode.NODE };
   return {
     metadata: { name: "pod", namespace: "suite", uid, attempt: 0 },
-    linux: { cgroupParent: `/skerry-suite/pod${uid}`, securityContext: { namespaceOptions } },
+    linux: { securityContext: { namespaceOptions } },
   };
 }
 
