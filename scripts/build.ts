@@ -3,8 +3,8 @@
  * and architecture, `<out>/skerry-<side>-<arch>`.
  *
  * `deno compile` embeds a runtime (denort): the file DENORT_BIN names where that is set, else one
- * that Deno downloads. The program is bundled and minified, which lowers what is resident and halves
- * the file. A bundled sql.js does not find its WASM by itself: whoever loads it defines
+ * that Deno downloads. The program is bundled and minified, which lowers what is resident and
+ * halves the file. A bundled sql.js does not find its WASM by itself: whoever loads it defines
  * `globalThis.__dirname` first, which its Node branch reads, and passes the bytes as `wasmBinary`
  * (shared/store/sqlite_wasm.ts); the file is embedded here under the first name that loader tries.
  */
@@ -30,7 +30,9 @@ const PERMISSIONS: Readonly<Record<string, readonly string[]>> = {
 
 const SIDES = Object.keys(PERMISSIONS);
 
-/** A real executable holds a runtime of about 100 MB; less means that DENORT_BIN is something else. */
+/**
+ * A real executable holds a runtime of about 100 MB; less means that DENORT_BIN is something else.
+ */
 const SIZE_BYTES_MIN = 40_000_000;
 
 /** Exit status when there is no runtime to embed (EX_UNAVAILABLE of sysexits.h). */

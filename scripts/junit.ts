@@ -1,4 +1,6 @@
-/** Reads what `deno test --junit-path` writes: how many passed, failed and were skipped, by name. */
+/**
+ * Reads what `deno test --junit-path` writes: how many passed, failed and were skipped, by name.
+ */
 
 export interface Tally {
   passed: number;

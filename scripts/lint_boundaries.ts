@@ -2,8 +2,8 @@
  * The house's lint plugin. `import-direction` reads the table in boundaries.ts; `pure-files` keeps
  * deciders free of ports, clocks, loggers and awaits; `injected-time` keeps the wall clock, timers
  * and dice in shared/clock.ts and shared/random.ts; `plain-modules` bans default exports, barrels
- * and packages named past the import map. Where a test must poll or measure for real, it says so on the
- * line: `// deno-lint-ignore skerry/injected-time -- reason`.
+ * and packages named past the import map. Where a test must poll or measure for real, it says so on
+ * the line: `// deno-lint-ignore skerry/injected-time -- reason`.
  */
 import {
   AMBIENT_FILES,

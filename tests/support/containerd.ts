@@ -1,8 +1,8 @@
 /**
- * A private containerd in a folder of its own, with the CRI plugin, the pause image and, when asked,
- * a pod network. Needs root, containerd, runc and busybox; with `cni` also the CNI plugins and
- * iptables. `stop()` (or disposal) ends its containers and leaves nothing: no process, mount, bridge,
- * rule or file.
+ * A private containerd in a folder of its own, with the CRI plugin, the pause image and, when
+ * asked, a pod network. Needs root, containerd, runc and busybox; with `cni` also the CNI plugins
+ * and iptables. `stop()` (or disposal) ends its containers and leaves nothing: no process, mount,
+ * bridge, rule or file.
  */
 import { join } from "@std/path";
 import { SystemRandom } from "../../shared/random.ts";

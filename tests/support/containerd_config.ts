@@ -1,7 +1,7 @@
 /**
  * What a private containerd is told: everything it writes lies below one folder (runc's state and
- * network namespaces too), and its pod network has its own name, bridge and subnet. Version 2 of the
- * format, which containerd 1.6 to 2.x read. Pure, but for the looks at the machine at the end.
+ * network namespaces too), and its pod network has its own name, bridge and subnet. Version 2 of
+ * the format, which containerd 1.6 to 2.x read. Pure, but for the looks at the machine at the end.
  */
 import { join } from "@std/path";
 import { run } from "./process.ts";
@@ -110,7 +110,9 @@ export function freeSubnet(routes: string, start: number): string {
   throw new RangeError("Cannot choose a subnet: every 10.100-199.*.0/24 has a route");
 }
 
-/** True when this process lacks CAP_SYS_RESOURCE, without which sandboxes may not lower their score. */
+/**
+ * True when this process lacks CAP_SYS_RESOURCE, without which sandboxes may not lower their score.
+ */
 export function lacksSysResource(procStatus: string): boolean {
   const mask = /^CapEff:\s*([0-9a-f]+)/m.exec(procStatus)?.[1] ?? "0";
   return ((BigInt(`0x${mask}`) >> 24n) & 1n) === 0n;

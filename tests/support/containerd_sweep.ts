@@ -1,8 +1,8 @@
 /**
- * Leaves nothing of a private containerd on the machine: processes that name its folder, mounts below
- * it, its bridge, its lines in iptables and what CNI noted about it. Everything is found by the folder
- * or the network name, both unique to one containerd, so nothing of anybody else is touched. Every
- * step goes on where the one before found nothing.
+ * Leaves nothing of a private containerd on the machine: processes that name its folder, mounts
+ * below it, its bridge, its lines in iptables and what CNI noted about it. Everything is found by
+ * the folder or the network name, both unique to one containerd, so nothing of anybody else is
+ * touched. Every step goes on where the one before found nothing.
  */
 import { join } from "@std/path";
 import type { Network } from "./containerd_config.ts";

@@ -49,8 +49,8 @@ Deno.test("natUndo() removes the rules and chains of one network only", () => {
   const chain = "CNI-0123456789abcdef01234567";
   const rules = [
     `-N ${chain}`,
-    `-A POSTROUTING -s 10.1.0.2/32 -m comment --comment "name: \\"ours\\" id: \\"x\\"" -j ${chain}`,
-    `-A POSTROUTING -s 10.1.0.3/32 -m comment --comment "name: \\"other\\" id: \\"y\\"" -j CNI-ffff`,
+    `-A POSTROUTING -s 10.1.0.2/32 -m comment --comment "name: \\"ours\\" id: \\"\\"" -j ${chain}`,
+    `-A POSTROUTING -s 10.1.0.3/32 -m comment --comment "name: \\"other\\" id: \\"y\\"" -j CNI-ff`,
     `-A ${chain} -d 10.1.0.0/24 -m comment --comment "name: \\"ours\\" id: \\"x\\"" -j ACCEPT`,
   ].join("\n");
   assertEquals(natUndo(rules, "ours"), [
@@ -62,7 +62,7 @@ Deno.test("natUndo() removes the rules and chains of one network only", () => {
       "-m",
       "comment",
       "--comment",
-      `name: "ours" id: "x"`,
+      `name: "ours" id: ""`,
       "-j",
       chain,
     ],

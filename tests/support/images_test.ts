@@ -44,7 +44,7 @@ Deno.test("dockerArchive() names config, tag and layer", async () => {
   });
 });
 
-Deno.test("a registry serves manifests by tag and digest, blobs, and names what it lacks", async () => {
+Deno.test("a registry serves manifests and blobs, and names what it lacks", async () => {
   await using registry = new Registry();
   const reference = await registry.add(IMAGE, "lib/test", "1");
   assertEquals(reference, `${registry.host}/lib/test:1`);

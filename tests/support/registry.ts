@@ -1,7 +1,7 @@
 /**
- * A registry for tests: the reading half of the distribution API (`/v2/`, manifests by tag or digest,
- * blobs) over plain HTTP on a free loopback port, which containerd accepts for loopback hosts. It
- * counts what it served, and can be told to fail.
+ * A registry for tests: the reading half of the distribution API (`/v2/`, manifests by tag or
+ * digest, blobs) over plain HTTP on a free loopback port, which containerd accepts for loopback
+ * hosts. It counts what it served, and can be told to fail.
  */
 import { digest, type Image } from "./images.ts";
 

@@ -28,7 +28,7 @@ async function ask(connection: Deno.Conn, text: string): Promise<string> {
   return new TextDecoder().decode(buffer.subarray(0, count ?? 0));
 }
 
-Deno.test("a relay carries, a cut closes and refuses, healing carries on the same port", async () => {
+Deno.test("a relay carries; a cut closes and refuses; healing carries again", async () => {
   await using server = echo();
   await using relay = openRelay(server.target);
   const port = relay.port;

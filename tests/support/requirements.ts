@@ -1,7 +1,7 @@
 /**
- * What a test needs from the machine. A test whose parts are missing is ignored, by name and with the
- * reason in its name; on CI (`CI=true`) it runs and fails instead, so that nothing is skipped there
- * silently. Looked up synchronously, because Deno.test registers synchronously.
+ * What a test needs from the machine. A test whose parts are missing is ignored, by name and with
+ * the reason in its name; on CI (`CI=true`) it runs and fails instead, so that nothing is skipped
+ * there silently. Looked up synchronously, because Deno.test registers synchronously.
  */
 import { join } from "@std/path";
 import { AppError } from "../../shared/errors.ts";

@@ -1,4 +1,6 @@
-/** Waiting on state, for tests, bench and demo: polls until it holds, with a deadline and a reason. */
+/**
+ * Waiting on state, for tests, bench and demo: polls until it holds, with a deadline and a reason.
+ */
 import { type Clock, SystemClock } from "../../shared/clock.ts";
 import { AppError, errorChain } from "../../shared/errors.ts";
 
@@ -10,7 +12,9 @@ export interface UntilOptions {
   clock?: Clock;
 }
 
-/** The first value of `probe` that is neither undefined nor false; a throwing probe counts as no. */
+/**
+ * The first value of `probe` that is neither undefined nor false; a throwing probe counts as no.
+ */
 export async function until<T>(
   probe: () => Promise<T | undefined | false> | T | undefined | false,
   options: UntilOptions,

