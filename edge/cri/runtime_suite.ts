@@ -92,7 +92,6 @@ class SuitePod implements AsyncDisposable {
       labels: this.labels,
       annotations: { "suite/note": "kept" },
       linux: {
-        cgroupParent: `/skerry-suite/pod${this.uid}`,
         securityContext: { namespaceOptions },
       },
     };
