@@ -53,7 +53,7 @@ export function isEdgeNode(node: Node): boolean {
   return node.metadata.annotations?.[AGENT_ANNOTATION] === AGENT;
 }
 
-/** The object a node registers as; the status follows by a write of its own. */
+/** The object a node registers as: whole, status and all, as kubelet does. */
 export function registration(name: string, reported: Node): Node {
   const labels = Object.entries(reported.metadata.labels ?? {})
     .filter(([key, value]) => typeof value === "string" && mayNodeSetLabel(key))
@@ -72,6 +72,7 @@ export function registration(name: string, reported: Node): Node {
       ...(taints.length > 0 ? { taints } : {}),
       ...(reported.spec?.unschedulable === true ? { unschedulable: true } : {}),
     },
+    ...(reported.status ? { status: reported.status } : {}),
   };
 }
 

@@ -138,17 +138,18 @@ export function travelForm(key: string, object: KubeObject): KubeObject {
 /** The part of a travelling object whose digest is the item's version. */
 export function versionedPart(travelling: KubeObject): unknown {
   const { status: _, metadata, ...rest } = travelling;
-  const { resourceVersion: __, ...versioned } = metadata;
+  // metadata.generation rises only with what is in the digest anyway, or with a link taint.
+  const { resourceVersion: __, generation: ___, ...versioned } = metadata;
   return { ...rest, metadata: versioned };
 }
 
 /**
  * Taints that only say how the cloud sees the link are of no use at the node, and would cost two
- * generations at each reconnect.
+ * generations at each reconnect. An empty list they leave behind counts as none.
  */
 function withoutLinkTaints(object: KubeObject): KubeObject {
   const node = object as Node; // the key's resource is "nodes"
-  if (!node.spec?.taints?.some(isLinkTaint)) return object;
+  if (!node.spec?.taints) return object;
   const { taints, ...spec } = node.spec;
   const kept = taints.filter((taint) => !isLinkTaint(taint));
   return { ...node, spec: kept.length > 0 ? { ...spec, taints: kept } : spec };

@@ -111,6 +111,8 @@ Deno.test("the version stands still for what the node or the link writes", () =>
     status: {},
   };
   assertEquals(versionOf("nodes//n1", tainted), versionOf("nodes//n1", node));
+  const healed = { ...node, metadata: { ...node.metadata, generation: 3 }, spec: { taints: [] } };
+  assertEquals(versionOf("nodes//n1", healed), versionOf("nodes//n1", node));
 });
 
 Deno.test("the version changes with spec, labels and deletion", () => {
