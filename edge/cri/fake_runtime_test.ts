@@ -26,6 +26,7 @@ runtimeSuite("the fake runtime", async () => {
     connect: () => new FakeRuntime(world),
     image: IMAGE,
     logRoot,
+    cgroupRoot: "/fake",
     clock,
     random,
     [Symbol.asyncDispose]: async () => {

@@ -24,6 +24,8 @@ export interface RuntimeSuiteTarget extends AsyncDisposable {
   image: string;
   /** A folder for pod logs, removed by the target. */
   logRoot: string;
+  /** The cgroup that pods' cgroups are made in, "/name", removed by the target. */
+  cgroupRoot: string;
   clock: Clock;
   random: Random;
 }
@@ -92,6 +94,8 @@ class SuitePod implements AsyncDisposable {
       labels: this.labels,
       annotations: { "suite/note": "kept" },
       linux: {
+        // Without one, containerd refuses the statistics of every sandbox it has.
+        cgroupParent: `${this.target.cgroupRoot}/pod${this.uid}`,
         securityContext: { namespaceOptions },
       },
     };

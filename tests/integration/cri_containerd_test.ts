@@ -16,21 +16,42 @@ const PARTS: Part[] = ["root", "containerd", "busybox", "ip"];
 runtimeSuite("containerd", async () => {
   const containerd = await startContainerd();
   const logRoot = await Deno.makeTempDir({ prefix: "skerry-cri-logs-" });
+  const cgroupRoot = `/skerry-suite-${new SystemRandom().bytes(4).toHex()}`;
   const runtime = new GrpcRuntime(containerd.endpoint);
   return {
     runtime,
     connect: () => new GrpcRuntime(containerd.endpoint),
     image: BUSYBOX_IMAGE,
     logRoot,
+    cgroupRoot,
     clock: new SystemClock(),
     random: new SystemRandom(),
     [Symbol.asyncDispose]: async () => {
       await runtime.close();
       await containerd.stop();
+      await removeCgroup(cgroupRoot);
       await Deno.remove(logRoot, { recursive: true });
     },
   };
 }, (name, fn) => testWith(PARTS, name, fn));
+
+/** Removes the empty cgroup `path` with those in it: in each v1 hierarchy, and in that of v2. */
+async function removeCgroup(path: string): Promise<void> {
+  const mount = "/sys/fs/cgroup";
+  const hierarchies = [...Deno.readDirSync(mount)].filter((each) => each.isDirectory);
+  for (const root of [mount, ...hierarchies.map((each) => `${mount}/${each.name}`)]) {
+    await removeTree(`${root}${path}`);
+  }
+}
+
+async function removeTree(dir: string): Promise<void> {
+  const stat = await Deno.stat(dir).catch(() => undefined);
+  if (!stat) return; // this hierarchy has no such cgroup
+  for (const each of [...Deno.readDirSync(dir)]) {
+    if (each.isDirectory) await removeTree(`${dir}/${each.name}`);
+  }
+  await Deno.remove(dir);
+}
 
 /** A sandbox on the host's network, which needs no CNI. */
 function hostSandbox(uid: string) {
