@@ -3,12 +3,12 @@ import { AppError } from "../../shared/errors.ts";
 import { GVR } from "../../shared/k8s/gvr.ts";
 import type { ConfigMap, Node, Pod, Secret } from "../../shared/k8s/types.ts";
 import { SeededRandom } from "../../shared/random.ts";
+import { MemoryStore } from "../../shared/store/memory_store.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import { inventoryDigest } from "../../shared/wire/desired.ts";
 import { Projector, type ProjectorCaches } from "./projector.ts";
 import { ManualClock } from "./testing/manual_clock.ts";
 import { MemoryKube } from "./testing/memory_kube.ts";
-import { MemoryStore } from "./testing/memory_store.ts";
 import { sampleConfigMap, sampleNode, samplePod } from "./testing/samples.ts";
 import { settle, until } from "./testing/until.ts";
 
@@ -150,14 +150,10 @@ Deno.test("nothing is served before the caches hold their first list", () => {
 Deno.test("a generation is visible only once it is durable, and a refused commit is retried", async () => {
   await using world = await new World().start();
   const { kube, store, clock } = world;
-  let isFull = true;
-  store.beforeCommit = () => {
-    if (isFull) throw new AppError("exhausted", "disk full");
-  };
+  store.failNext(new AppError("exhausted", "disk full"));
   kube.put(GVR.pods, samplePod("web", { nodeName: "n1" }));
   await until(() => clock.sleepers === 1, "the retry to wait");
   assertEquals(world.generation(), 0);
-  isFull = false;
   clock.advance(1_000);
   await until(() => world.generation() === 1, "generation 1");
 });
