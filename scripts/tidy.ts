@@ -12,7 +12,7 @@ import { checkLines, checkReadme, checkStrangers, checkSyntax, type Fault } from
 const ROOT = dirname(dirname(fromFileUrl(import.meta.url)));
 const GENERATED = "shared/gen/";
 /** Folders that are no room of their own: their parent's README speaks for them. */
-const NO_ROOM = /^(shared\/(adr|gen|json|types|testing|async|k8s|wire))$/;
+const NO_ROOM = /^(shared\/(adr|cli|gen|json|types|testing|async|k8s|wire))$/;
 /** Parents of a checkout that are everybody's: naming them tells nothing about this machine. */
 const COMMON_PARENTS = ["/", "/tmp", "/root", "/home", "/srv", "/opt", "/usr/src", "/var/tmp"];
 
