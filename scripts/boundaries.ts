@@ -30,9 +30,19 @@ export const DOORS: readonly Door[] = [
     why: "unit tests of the cloud may build any adapter of the cloud, never of the edge",
   },
   {
+    from: "edge/**/testing.ts",
+    may: ["edge/**", "shared/**", "tests/support/**"],
+    why: "a room's test helpers may build what its tests may",
+  },
+  {
     from: "edge/*.ts",
     may: ["edge/**", "shared/**"],
     why: "main.ts, app.ts and what they are split into compose the edge",
+  },
+  {
+    from: "cloud/**/testing.ts",
+    may: ["cloud/**", "shared/**", "tests/support/**"],
+    why: "a room's test helpers may build what its tests may",
   },
   {
     from: "cloud/*.ts",
