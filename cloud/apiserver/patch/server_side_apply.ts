@@ -206,7 +206,9 @@ function conflictPaths(
     const was = childOf(live, step).value;
     const is = childOf(body, step).value;
     const here = step.startsWith("f:") ? `${path}.${step.slice(2)}` : `${path}[${step.slice(2)}]`;
-    if (Object.keys(inner).length > 0 && Object.keys(held).length > 0) {
+    const nested = Object.keys(inner).length > 0 || Object.keys(held).length > 0;
+    // An empty map of ours beside a filled one of theirs merges: nothing to dispute
+    if (nested && typeof is === "object") {
       return conflictPaths([was, is], [held, inner], here, [...steps, step]);
     }
     return deepEqual(was, is) ? [] : [{ path: here, steps: [...steps, step] }];
