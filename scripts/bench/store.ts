@@ -1,90 +1,109 @@
 /**
  * Commits per second of the store beside native SQLite (`node:sqlite`, WAL, synchronous=FULL), in
- * one run on one disk: one writer that waits for each commit, and 16 in flight. The two take turns,
- * and the median of the rounds counts, because a disk that others share too is never the same
- * twice. Native SQLite has no commits in flight: its 16 are one after another, as its callers would
- * see it.
+ * one run on one disk, values of 300 bytes: one writer that waits for each commit, and 16 in flight
+ * (which share syncs; native SQLite's commits have no such thing). They take turns in short slices
+ * and the median slice counts, because a shared disk is never the same twice.
  */
 import { DatabaseSync } from "node:sqlite";
-import { SystemClock } from "../../shared/clock.ts";
-import { encodeCbor } from "../../shared/store/value_codec.ts";
+import { type Clock, SystemClock } from "../../shared/clock.ts";
 import { DenoDisk } from "../../shared/store/deno_disk.ts";
 import { type DurableStore, openStore } from "../../shared/store/durable_store.ts";
-
-export interface StoreBenchRow {
-  name: string;
-  commitsPerSecond: number;
-  /** Latency of one commit, as the caller sees it. */
-  p50Ms: number;
-  p99Ms: number;
-  bytesWrittenPerCommit?: number;
-}
-
-export interface StoreBenchOptions {
-  /** On the disk to measure; a temporary folder is made in it and removed. */
-  dir?: string;
-  commits?: number;
-  rounds?: number;
-}
+import { encodeCbor } from "../../shared/store/value_codec.ts";
+import { type BenchOptions, type BenchResult, formatTable, median, quantile } from "./result.ts";
 
 const VALUE_BYTES = 300;
 const KEYS = 1_000;
 const IN_FLIGHT = 16;
+const ROUNDS = 25;
+const SLICE_COMMITS = 150;
 
-export async function run(options: StoreBenchOptions = {}): Promise<StoreBenchRow[]> {
-  const { commits = 1_500, rounds = 3 } = options;
-  const dir = await Deno.makeTempDir({ prefix: "skerry-bench-", ...dirOption(options.dir) });
+interface Slice {
+  perSecond: number;
+  latenciesMs: number[];
+}
+
+export async function run(options: BenchOptions): Promise<BenchResult> {
+  const clock = new SystemClock();
+  const dir = options.args[0] ?? options.workDir;
+  const folder = await Deno.makeTempDir({ prefix: "store-", dir });
+  const store = await openStore({ dir: `${folder}/store`, disk: new DenoDisk(), clock });
+  const native = openNative(`${folder}/native.sqlite`);
+  const slices: Record<"one" | "many" | "native", Slice[]> = { one: [], many: [], native: [] };
   try {
-    const clock = new SystemClock();
-    const store = await openStore({ dir: `${dir}/store`, disk: new DenoDisk(), clock });
-    const sqlite = openNative(`${dir}/native.sqlite`);
-    const results: StoreBenchRow[][] = [];
-    for (let round = 0; round < rounds; round++) {
-      results.push([
-        await benchStore("store, 1 in flight", store, commits, 1),
-        benchNative("node:sqlite WAL FULL, 1 in flight", sqlite, commits),
-        await benchStore(`store, ${IN_FLIGHT} in flight`, store, commits * 4, IN_FLIGHT),
-      ]);
+    for (let round = 0; round < ROUNDS && !options.signal.aborted; round++) {
+      slices.native.push(benchNative(native, clock));
+      slices.one.push(await benchStore(store, clock, SLICE_COMMITS, 1));
+      slices.many.push(await benchStore(store, clock, SLICE_COMMITS * 4, IN_FLIGHT));
     }
-    sqlite.close();
-    await store.close();
-    return results[0]!.map((_, column) => medianRow(results.map((row) => row[column]!)));
   } finally {
-    await Deno.remove(dir, { recursive: true });
+    native.close();
+    await store.close();
+    await Deno.remove(folder, { recursive: true });
   }
+  options.signal.throwIfAborted();
+  return toResult(slices, store);
 }
 
-function dirOption(dir: string | undefined): { dir?: string } {
-  return dir === undefined ? {} : { dir };
+function toResult(
+  slices: Record<"one" | "many" | "native", Slice[]>,
+  store: DurableStore,
+): BenchResult {
+  const rate = (kind: keyof typeof slices) => median(slices[kind].map((s) => s.perSecond));
+  const latency = (kind: keyof typeof slices, q: number) =>
+    quantile(slices[kind].flatMap((s) => s.latenciesMs), q);
+  const { commits, syncs, bytesWritten } = store.stats();
+  const beside = `node:sqlite ${Math.round(rate("native"))}/s`;
+  const ms = (name: string, kind: keyof typeof slices, q: number) => ({
+    name,
+    value: latency(kind, q),
+    unit: "ms",
+    beside: `node:sqlite ${latency("native", q).toFixed(2)} ms`,
+  });
+  return {
+    bench: "store",
+    metrics: [
+      { name: "commits, one at a time", value: rate("one"), unit: "1/s", beside },
+      { name: `commits, ${IN_FLIGHT} in flight`, value: rate("many"), unit: "1/s", beside },
+      ms("commit p50, one at a time", "one", 0.5),
+      ms("commit p99, one at a time", "one", 0.99),
+      ms(`commit p50, ${IN_FLIGHT} in flight`, "many", 0.5),
+      ms(`commit p99, ${IN_FLIGHT} in flight`, "many", 0.99),
+      { name: "bytes written per commit", value: bytesWritten / commits, unit: "B" },
+      { name: "commits per sync, all", value: commits / syncs, unit: "" },
+    ],
+    notes: {
+      valueBytes: VALUE_BYTES,
+      keys: KEYS,
+      rounds: ROUNDS,
+      nativeCommitsPerSecond: Math.round(rate("native")),
+    },
+  };
 }
 
-/** A record of 300 bytes, different each time. */
+/** A record of about 300 bytes, different each time. */
 function value(i: number): { i: number; filler: string } {
   return { i, filler: String(i).padEnd(VALUE_BYTES - 20, "x") };
 }
 
 async function benchStore(
-  name: string,
   store: DurableStore,
+  clock: Clock,
   commits: number,
   inFlight: number,
-): Promise<StoreBenchRow> {
-  const bytesBefore = store.stats().bytesWritten;
-  const latencies: number[] = [];
+): Promise<Slice> {
+  const latenciesMs: number[] = [];
   let next = 0;
   const worker = async () => {
     while (next < commits) {
       const i = next++;
-      const start = performance.now();
+      const startMs = clock.monotonicMs();
       await store.commit([{ op: "put", bucket: "bench", key: `k${i % KEYS}`, value: value(i) }]);
-      latencies.push(performance.now() - start);
+      latenciesMs.push(clock.monotonicMs() - startMs);
     }
   };
-  const start = performance.now();
+  const startMs = clock.monotonicMs();
   await Promise.all(Array.from({ length: inFlight }, worker));
-  const row = toRow(name, latencies, performance.now() - start);
-  const bytes = store.stats().bytesWritten - bytesBefore;
-  return { ...row, bytesWrittenPerCommit: Math.round(bytes / commits) };
+  return { perSecond: commits / (clock.monotonicMs() - startMs) * 1000, latenciesMs };
 }
 
 function openNative(path: string): DatabaseSync {
@@ -97,34 +116,24 @@ function openNative(path: string): DatabaseSync {
   return db;
 }
 
-function benchNative(name: string, db: DatabaseSync, commits: number): StoreBenchRow {
+function benchNative(db: DatabaseSync, clock: Clock): Slice {
   const put = db.prepare("INSERT OR REPLACE INTO objects VALUES(?, ?, ?)");
-  const latencies: number[] = [];
-  const start = performance.now();
-  for (let i = 0; i < commits; i++) {
-    const before = performance.now();
+  const latenciesMs: number[] = [];
+  const startMs = clock.monotonicMs();
+  for (let i = 0; i < SLICE_COMMITS; i++) {
+    const beforeMs = clock.monotonicMs();
     put.run("bench", `k${i % KEYS}`, encodeCbor(value(i)));
-    latencies.push(performance.now() - before);
+    latenciesMs.push(clock.monotonicMs() - beforeMs);
   }
-  return toRow(name, latencies, performance.now() - start);
-}
-
-function toRow(name: string, latencies: number[], tookMs: number): StoreBenchRow {
-  latencies.sort((a, b) => a - b);
-  const at = (share: number) => round(latencies[Math.floor(latencies.length * share)] ?? 0, 2);
-  const commitsPerSecond = Math.round(latencies.length / tookMs * 1000);
-  return { name, commitsPerSecond, p50Ms: at(0.5), p99Ms: at(0.99) };
-}
-
-function medianRow(rows: StoreBenchRow[]): StoreBenchRow {
-  return rows.toSorted((a, b) => a.commitsPerSecond - b.commitsPerSecond)[rows.length >> 1]!;
-}
-
-function round(value: number, digits: number): number {
-  return Number(value.toFixed(digits));
+  return { perSecond: SLICE_COMMITS / (clock.monotonicMs() - startMs) * 1000, latenciesMs };
 }
 
 if (import.meta.main) {
-  const dir = Deno.args[0];
-  console.table(await run(dir === undefined ? {} : { dir }));
+  const workDir = await Deno.makeTempDir({ prefix: "skerry-bench-" });
+  try {
+    const signal = new AbortController().signal;
+    console.log(formatTable(await run({ workDir, args: Deno.args, signal })));
+  } finally {
+    await Deno.remove(workDir, { recursive: true });
+  }
 }
