@@ -1,0 +1,142 @@
+/**
+ * The pod agent: kubelet's work on CRI, wired from its parts. It makes what the ledger desires true
+ * in the runtime, records what became of it, and hands the local API its view of the pods. Stopping
+ * the agent stops no container; starting it again adopts them.
+ */
+import { Changes } from "../../shared/async/wakeup.ts";
+import type { Clock } from "../../shared/clock.ts";
+import type { LocalPods } from "../api/port.ts";
+import type { ContainerRuntime } from "../cri/port.ts";
+import type { EventLog, Ledger, PodRecords } from "../meta/port.ts";
+import { Admissions } from "./admission.ts";
+import type { CgroupDriver, HostFacts } from "./cgroup.ts";
+import { ContainerStarter } from "./container_starter.ts";
+import type { DnsSettings } from "./dns.ts";
+import { PodExecutor } from "./executor.ts";
+import { Gate } from "./gate.ts";
+import { Images } from "./images.ts";
+import { AgentPods } from "./local_pods.ts";
+import { NodeView } from "./node_view.ts";
+import { RuntimeObserver } from "./observer.ts";
+import { PodEvents } from "./pod_events.ts";
+import { Reconciler } from "./reconciler.ts";
+import { type RuntimeState, RuntimeWatch } from "./runtime_watch.ts";
+import type { Mounter } from "./volumes/mounter.ts";
+import { PodVolumes } from "./volumes/pod_volumes.ts";
+
+export interface PodAgentOptions {
+  runtime: ContainerRuntime;
+  ledger: Ledger;
+  records: PodRecords;
+  events: EventLog;
+  clock: Clock;
+  node: {
+    name: string;
+    /** Addresses of the host, the preferred one first. */
+    addresses: () => readonly string[];
+    /** The node's allocatable resources, as in its status; {} admits every pod. */
+    allocatable: () => Readonly<Record<string, string>>;
+  };
+  dirs: {
+    /** Volumes and small files of pods, one folder per uid. Absolute. */
+    pods: string;
+    /** Log folders, by default /var/log/pods. Absolute. */
+    podLogs: string;
+    /** Profiles that `Localhost` seccomp names. */
+    seccomp: string;
+  };
+  /** As read from this machine by `readHost`. */
+  host: HostFacts & { dns: DnsSettings; hostsFile: string };
+  dns: { clusterDns: readonly string[]; clusterDomain: string };
+  cgroupDriver: CgroupDriver | "auto";
+  mounter: Mounter;
+  /** Pulls at once; 1 is kubelet's serial pulling. */
+  pullsMax: number;
+  /** Pods the runtime works for at once. */
+  podsAtOnceMax: number;
+  /** How often the runtime is listed when it tells no events. */
+  scanMs: number;
+}
+
+/** What suits a node; tests and odd runtimes differ. */
+export const POD_AGENT_DEFAULTS = {
+  cgroupDriver: "auto",
+  pullsMax: 3,
+  podsAtOnceMax: 8,
+  scanMs: 1_000,
+} as const;
+
+export class PodAgent {
+  /** Notified when a pod's status or the runtime's state has changed. */
+  readonly changes = new Changes();
+  readonly localPods: LocalPods;
+  readonly #watch: RuntimeWatch;
+  readonly #reconciler: Reconciler;
+
+  constructor(options: PodAgentOptions) {
+    const { runtime, ledger, records, clock } = options;
+    const notify = () => this.changes.notify();
+    const events = new PodEvents(options.events);
+    const watch = new RuntimeWatch(runtime, options.cgroupDriver);
+    const node = new NodeView({
+      ledger,
+      name: options.node.name,
+      addresses: options.node.addresses,
+      allocatable: options.node.allocatable,
+      podLogsDir: options.dirs.podLogs,
+      seccompDir: options.dirs.seccomp,
+      host: options.host,
+      dns: { ...options.dns, host: options.host.dns },
+      cgroupDriver: () => watch.cgroupDriver(),
+      networkProblem: () => watch.networkProblem(),
+    });
+    const volumes = new PodVolumes(options.dirs.pods, options.mounter);
+    const gate = new Gate(options.podsAtOnceMax);
+    const images = new Images({ runtime, events, clock, pullsMax: options.pullsMax });
+    const { hostsFile } = options.host;
+    const starter = new ContainerStarter({
+      runtime,
+      events,
+      node,
+      images,
+      volumes,
+      gate,
+      hostsFile,
+    });
+    const observer = new RuntimeObserver(runtime, options.node.name, clock);
+    this.#watch = watch;
+    this.#reconciler = new Reconciler({
+      runtime,
+      ledger,
+      records,
+      clock,
+      events,
+      observer,
+      executor: new PodExecutor({ runtime, events, clock, node, volumes, starter, gate }),
+      volumes,
+      images,
+      admissions: new Admissions(options.node.allocatable),
+      node,
+      watch,
+      scanMs: options.scanMs,
+      onRecorded: notify,
+      onRuntimeChange: notify,
+    });
+    this.localPods = new AgentPods({
+      ledger,
+      records,
+      changes: this.changes,
+      runtime,
+      podLogsDir: options.dirs.podLogs,
+    });
+  }
+
+  /** Works until `signal` aborts; leaves every container running. */
+  run(signal: AbortSignal): Promise<void> {
+    return this.#reconciler.run(signal);
+  }
+
+  runtimeState(): RuntimeState {
+    return this.#watch.state;
+  }
+}

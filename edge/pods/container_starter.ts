@@ -1,0 +1,171 @@
+/** One container from image to running: pull, resolve, create, start; and why it did not work. */
+import { errorChain } from "../../shared/errors.ts";
+import type { Container, Pod } from "../../shared/k8s/types.ts";
+import type { ContainerRuntime } from "../cri/port.ts";
+import { resolveEnv } from "./env.ts";
+import type { PodWork, WorkSignals } from "./executor.ts";
+import type { Gate } from "./gate.ts";
+import { ImageError, type Images, type PresentImage } from "./images.ts";
+import { containerHash } from "./marks.ts";
+import type { NodeView } from "./node_view.ts";
+import { type ObservedSandbox, runsOf } from "./observed.ts";
+import type { StartContainer, Waiting } from "./plan.ts";
+import type { PodEvents } from "./pod_events.ts";
+import { etcHosts, writeContainerFiles } from "./pod_files.ts";
+import {
+  type ContainerConfigInit,
+  podLogDir,
+  toContainerConfig,
+  toSandboxConfig,
+} from "./to_cri.ts";
+import type { PodVolumes, PreparedVolumes } from "./volumes/pod_volumes.ts";
+
+/** A step of starting a container that failed; `reason` is kubelet's word for the step. */
+class StepError extends Error {
+  override readonly name = "StepError";
+  readonly reason: string;
+
+  constructor(reason: string, options: ErrorOptions) {
+    super("", options);
+    this.reason = reason;
+  }
+}
+
+export interface StarterOptions {
+  runtime: ContainerRuntime;
+  events: PodEvents;
+  node: NodeView;
+  images: Images;
+  volumes: PodVolumes;
+  gate: Gate;
+  /** Content of the host's /etc/hosts, for pods on the host's network. */
+  hostsFile: string;
+}
+
+export interface StartContext {
+  volumes: PreparedVolumes;
+  signals: WorkSignals;
+}
+
+export class ContainerStarter {
+  readonly #options: StarterOptions;
+
+  constructor(options: StarterOptions) {
+    this.#options = options;
+  }
+
+  async start(work: PodWork, action: StartContainer, context: StartContext): Promise<void> {
+    const { runtime, events, images, node, gate } = this.#options;
+    const pod = work.pod!; // starts are planned only for desired pods
+    const container = specOf(pod, action);
+    const sandbox = work.observed.sandboxes.find((s) => s.id === action.sandboxId)!; // from this observation
+    const { shutdown, patient } = context.signals;
+    const sandboxConfig = toSandboxConfig(pod, sandbox.attempt, node.criContext());
+    const hash = containerHash(container);
+    const image = await images.ensure({
+      ref: work.ref,
+      container,
+      init: action.init,
+      sandboxConfig,
+      pullSecrets: node.pullSecrets(pod),
+      ranBefore: runsOf(work.observed, container.name).some((r) => r.hash === hash),
+    }, patient);
+    const config = await step(
+      "CreateContainerConfigError",
+      () => this.#config(work, { container, action, sandbox, image, volumes: context.volumes }),
+    );
+    const { name } = container;
+    await gate.run(async () => {
+      const request = { podSandboxId: sandbox.id, config, sandboxConfig };
+      const create = () => runtime.createContainer(request, shutdown);
+      const containerId = await step("CreateContainerError", create);
+      const about = { name, init: action.init };
+      // Written while the runtime starts it: the event's commit costs no time of the start.
+      const told = this.#normal(work, "Created", `Created container: ${name}`, about);
+      try {
+        await step("RunContainerError", () => runtime.startContainer(containerId, shutdown));
+      } finally {
+        await told;
+      }
+    }, shutdown);
+    await events.emit(work.ref, {
+      type: "Normal",
+      reason: "Started",
+      message: `Started container ${name}`,
+      container: { name, init: action.init },
+    });
+  }
+
+  async #config(
+    work: PodWork,
+    given: {
+      container: Container;
+      action: StartContainer;
+      sandbox: ObservedSandbox;
+      image: PresentImage;
+      volumes: PreparedVolumes;
+    },
+  ): Promise<ContainerConfigInit> {
+    const { node, volumes, hostsFile } = this.#options;
+    const { container, action, sandbox, image } = given;
+    const pod = work.pod!; // see start
+    const facts = node.facts(pod, sandbox.ips);
+    const env = resolveEnv(pod, container, node.source(pod), facts);
+    const context = node.criContext();
+    const mounts = await volumes.mounts(container, given.volumes, env);
+    const start = { attempt: action.attempt, imageRef: image.ref, imageUser: image.user, env };
+    // Once without the files: what is refused shall leave nothing behind.
+    toContainerConfig(pod, container, { ...start, mounts }, context);
+    const logDir = podLogDir(work.ref, context.podLogsDir);
+    await Deno.mkdir(`${logDir}/${container.name}`, { recursive: true, mode: 0o755 });
+    const hosts = etcHosts(pod, {
+      podIps: sandbox.ips,
+      clusterDomain: node.clusterDomain,
+      hostFile: hostsFile,
+    });
+    const podDir = volumes.podDir(work.ref.uid);
+    const files = await writeContainerFiles(podDir, container, { hosts, attempt: action.attempt });
+    return toContainerConfig(pod, container, { ...start, mounts: [...mounts, ...files] }, context);
+  }
+
+  /** Events and waiting reason for a start that failed. */
+  async explain(work: PodWork, action: StartContainer, error: unknown): Promise<Waiting> {
+    const about = { name: action.name, init: action.init };
+    const emit = (message: string) =>
+      this.#options.events.emit(work.ref, {
+        type: "Warning",
+        reason: "Failed",
+        message,
+        container: about,
+      });
+    if (error instanceof ImageError) {
+      await emit(`Error: ${error.reason}`);
+      return { reason: error.reason, message: error.message };
+    }
+    const message = errorChain(error instanceof StepError ? error.cause : error);
+    await emit(`Error: ${message}`);
+    return { reason: error instanceof StepError ? error.reason : "CreateContainerError", message };
+  }
+
+  #normal(
+    work: PodWork,
+    reason: string,
+    message: string,
+    container: { name: string; init: boolean },
+  ): Promise<void> {
+    return this.#options.events.emit(work.ref, { type: "Normal", reason, message, container });
+  }
+}
+
+function specOf(pod: Pod, action: StartContainer): Container {
+  const list = action.init ? pod.spec.initContainers ?? [] : pod.spec.containers;
+  return list.find((c) => c.name === action.name)!; // the plan was made from this very spec
+}
+
+async function step<T>(reason: string, work: () => T | Promise<T>): Promise<T> {
+  try {
+    return await work();
+  } catch (error) {
+    throw new StepError(reason, { cause: error });
+  }
+}

@@ -1,0 +1,100 @@
+/** The status of one container, from its runs, newest first, and why it waits. Pure. */
+import { toTime } from "../../shared/clock.ts";
+import type { Container, ContainerState, ContainerStatus } from "../../shared/k8s/types.ts";
+import { type ObservedContainer, runsOf } from "./observed.ts";
+import { isSidecar } from "./plan.ts";
+import type { StatusInput } from "./status.ts";
+
+export function containerStatus(
+  container: Container,
+  input: StatusInput,
+  init: boolean,
+): ContainerStatus {
+  const runs = runsOf(input.observed, container.name);
+  const last = runs[0];
+  if (!last) return withoutRuns(container, input, init);
+  const waiting = input.waiting.get(container.name);
+  const status: ContainerStatus = {
+    name: container.name,
+    ready: false,
+    started: last.state === "running",
+    restartCount: last.restartCount,
+    image: last.image || (container.image ?? ""),
+    imageID: last.imageRef,
+    containerID: idOf(last, input),
+    state: {},
+  };
+  const earlier = runs.slice(1).find((r) => r.state === "exited");
+  if (last.state === "running") {
+    status.state = { running: { startedAt: toTime(last.startedAtMs) } };
+    status.ready = !init || isSidecar(container);
+  } else if (last.state === "exited" && !waiting) {
+    status.state = terminated(last, input);
+    status.ready = init && !isSidecar(container) && last.exitCode === 0;
+  } else {
+    status.state = { waiting: waiting ?? { reason: startingReason(input, init) } };
+    if (last.state === "exited") status.lastState = terminated(last, input);
+  }
+  if (!status.lastState && earlier) status.lastState = terminated(earlier, input);
+  return status;
+}
+
+function startingReason(input: StatusInput, init: boolean): string {
+  const hasInit = (input.pod.spec.initContainers ?? []).length > 0;
+  return hasInit || init ? "PodInitializing" : "ContainerCreating";
+}
+
+/** Nothing in the runtime: not begun yet, ended long ago, or vanished while it was running. */
+function withoutRuns(container: Container, input: StatusInput, init: boolean): ContainerStatus {
+  const before = [
+    ...(input.previous?.containerStatuses ?? []),
+    ...(input.previous?.initContainerStatuses ?? []),
+  ].find((s) => s.name === container.name);
+  const waiting = input.waiting.get(container.name);
+  if (before?.state?.terminated && !waiting) return before;
+  const status: ContainerStatus = {
+    name: container.name,
+    state: { waiting: waiting ?? { reason: startingReason(input, init) } },
+    ready: false,
+    started: false,
+    restartCount: before?.restartCount ?? 0,
+    image: container.image ?? "",
+    imageID: before?.imageID ?? "",
+  };
+  if (before?.state?.running) {
+    status.restartCount++;
+    const startedAt = before.state.running.startedAt;
+    status.lastState = {
+      terminated: {
+        exitCode: 137,
+        reason: "ContainerStatusUnknown",
+        message: "The container could not be located when the pod was terminated",
+        ...(startedAt ? { startedAt } : {}),
+        ...(before.containerID ? { containerID: before.containerID } : {}),
+      },
+    };
+    if (input.pod.metadata.deletionTimestamp) status.state = status.lastState;
+  } else if (before?.state?.terminated) {
+    status.lastState = before.state;
+  } else if (before?.lastState) {
+    status.lastState = before.lastState;
+  }
+  return status;
+}
+
+function terminated(run: ObservedContainer, input: StatusInput): ContainerState {
+  return {
+    terminated: {
+      exitCode: run.exitCode,
+      reason: run.reason || (run.exitCode === 0 ? "Completed" : "Error"),
+      ...(run.message ? { message: run.message } : {}),
+      ...(run.startedAtMs > 0 ? { startedAt: toTime(run.startedAtMs) } : {}),
+      ...(run.finishedAtMs > 0 ? { finishedAt: toTime(run.finishedAtMs) } : {}),
+      containerID: idOf(run, input),
+    },
+  };
+}
+
+function idOf(run: ObservedContainer, input: StatusInput): string {
+  return `${input.runtimeName}://${run.id}`;
+}

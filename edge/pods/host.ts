@@ -1,0 +1,55 @@
+/** Reads what the agent needs to know of the machine it runs on. Missing files are what they are. */
+import { type DnsSettings, parseResolvConf } from "./dns.ts";
+import type { HostFacts } from "./cgroup.ts";
+
+export async function readHost(): Promise<HostFacts & { dns: DnsSettings; hostsFile: string }> {
+  const [meminfo, resolvConf, hostsFile] = await Promise.all([
+    textOf("/proc/meminfo"),
+    textOf("/etc/resolv.conf"),
+    textOf("/etc/hosts"),
+  ]);
+  const cgroupV2 = await exists("/sys/fs/cgroup/cgroup.controllers");
+  const kilobytes = Number(/^MemTotal:\s+(\d+) kB/m.exec(meminfo)?.[1] ?? 0);
+  return {
+    memoryBytes: kilobytes * 1024,
+    cgroupV2,
+    swapLimits: cgroupV2
+      ? meminfo !== "" && await exists("/proc/swaps")
+      : await exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"),
+    maskedPaths: await throttlePaths(),
+    dns: parseResolvConf(resolvConf),
+    hostsFile,
+  };
+}
+
+async function throttlePaths(): Promise<string[]> {
+  const found: string[] = [];
+  try {
+    for await (const entry of Deno.readDir("/sys/devices/system/cpu")) {
+      const path = `/sys/devices/system/cpu/${entry.name}/thermal_throttle`;
+      if (/^cpu\d+$/.test(entry.name) && await exists(path)) found.push(path);
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return found.sort();
+}
+
+async function textOf(path: string): Promise<string> {
+  try {
+    return await Deno.readTextFile(path);
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return "";
+    throw error;
+  }
+}
+
+async function exists(path: string): Promise<boolean> {
+  try {
+    await Deno.lstat(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.NotFound) return false;
+    throw error;
+  }
+}

@@ -1,0 +1,90 @@
+/** What the pod agent knows of its node, in the shapes the pure parts take. */
+import { AppError } from "../../shared/errors.ts";
+import type { ConfigMap, KubeObject, Pod, Secret } from "../../shared/k8s/types.ts";
+import type { Ledger } from "../meta/port.ts";
+import type { CgroupDriver, HostFacts } from "./cgroup.ts";
+import type { DnsContext } from "./dns.ts";
+import type { PodFacts } from "./downward.ts";
+import type { ConfigSource } from "./env.ts";
+import type { CriContext } from "./to_cri.ts";
+import type { PayloadContext } from "./volumes/payload.ts";
+
+export interface NodeViewOptions {
+  ledger: Ledger;
+  name: string;
+  addresses: () => readonly string[];
+  allocatable: () => Readonly<Record<string, string>>;
+  podLogsDir: string;
+  seccompDir: string;
+  host: HostFacts;
+  dns: DnsContext;
+  cgroupDriver: () => CgroupDriver;
+  networkProblem: () => string | undefined;
+}
+
+export class NodeView {
+  readonly #options: NodeViewOptions;
+
+  constructor(options: NodeViewOptions) {
+    this.#options = options;
+  }
+
+  get clusterDomain(): string {
+    return this.#options.dns.clusterDomain;
+  }
+
+  addresses(): readonly string[] {
+    return this.#options.addresses();
+  }
+
+  /** Why pods with a network of their own cannot start now; undefined when they can. */
+  networkProblem(): string | undefined {
+    return this.#options.networkProblem();
+  }
+
+  criContext(): CriContext {
+    const { name, podLogsDir, seccompDir, host, dns, cgroupDriver } = this.#options;
+    return { nodeName: name, podLogsDir, seccompDir, host, dns, cgroupDriver: cgroupDriver() };
+  }
+
+  facts(pod: Pod, sandboxIps: readonly string[]): PodFacts {
+    const hostIps = this.#options.addresses();
+    return {
+      nodeName: this.#options.name,
+      hostIps,
+      podIps: pod.spec.hostNetwork ? hostIps : sandboxIps,
+      allocatable: this.#options.allocatable(),
+    };
+  }
+
+  source(pod: Pod): ConfigSource {
+    const { ledger } = this.#options;
+    const { namespace = "default" } = pod.metadata;
+    return {
+      configMap: (name) => ledger.get<ConfigMap>(`configmaps/${namespace}/${name}`),
+      secret: (name) => ledger.get<Secret>(`secrets/${namespace}/${name}`),
+    };
+  }
+
+  payloadContext(pod: Pod, sandboxIps: readonly string[]): PayloadContext {
+    return { pod, source: this.source(pod), facts: this.facts(pod, sandboxIps) };
+  }
+
+  /** The runtime's name for the pod's RuntimeClass; "" is its default. */
+  runtimeHandler(pod: Pod): string {
+    const { runtimeClassName } = pod.spec;
+    if (!runtimeClassName) return "";
+    const key = `runtimeclasses.node.k8s.io//${runtimeClassName}`;
+    const runtimeClass = this.#options.ledger.get<KubeObject>(key);
+    if (typeof runtimeClass?.handler === "string") return runtimeClass.handler;
+    throw new AppError("not_found", `RuntimeClass "${runtimeClassName}" not found`);
+  }
+
+  pullSecrets(pod: Pod): Secret[] {
+    const source = this.source(pod);
+    return (pod.spec.imagePullSecrets ?? []).flatMap(({ name }) => {
+      const secret = name ? source.secret(name) : undefined;
+      return secret ? [secret] : [];
+    });
+  }
+}

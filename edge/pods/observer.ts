@@ -1,0 +1,244 @@
+/**
+ * Looks at the runtime. `scan` is the cheap look at everything (one or two list calls) and says
+ * which pods look different from before; `observe` is the full look at one pod. Statuses are cached
+ * by (id, state): what has not changed state is not asked for again. Sandboxes and containers that
+ * do not carry this node's mark do not exist for the agent.
+ */
+import type { Clock } from "../../shared/clock.ts";
+import { isAppError } from "../../shared/errors.ts";
+import {
+  type Container,
+  ContainerState,
+  type ContainerStatus,
+  NamespaceMode,
+  type PodSandbox,
+  PodSandboxState,
+} from "../../shared/gen/runtime/v1/api_pb.ts";
+import { BACKOFF_MAX_MS } from "../../shared/limits.ts";
+import type { PodRef } from "../../shared/wire/report.ts";
+import type { ContainerRuntime } from "../cri/port.ts";
+import { ANNOTATION, LABEL, NODE_MARK } from "./marks.ts";
+import type { ObservedContainer, ObservedPod, ObservedSandbox, ObservedState } from "./observed.ts";
+import { readTerminationMessage } from "./pod_files.ts";
+
+const STATES: Record<ContainerState, ObservedState> = {
+  [ContainerState.CONTAINER_CREATED]: "created",
+  [ContainerState.CONTAINER_RUNNING]: "running",
+  [ContainerState.CONTAINER_EXITED]: "exited",
+  [ContainerState.CONTAINER_UNKNOWN]: "unknown",
+};
+
+interface Seen {
+  ref: PodRef;
+  sandboxes: Map<string, ObservedSandbox>;
+  containers: Map<string, ObservedContainer>;
+  /** States by id, as the scans saw them last. */
+  sandboxPrint: string;
+  containerPrint: string;
+}
+
+export class RuntimeObserver {
+  readonly #runtime: ContainerRuntime;
+  readonly #nodeName: string;
+  readonly #clock: Clock;
+  readonly #seen = new Map<string, Seen>();
+
+  constructor(runtime: ContainerRuntime, nodeName: string, clock: Clock) {
+    this.#runtime = runtime;
+    this.#nodeName = nodeName;
+    this.#clock = clock;
+  }
+
+  /** Pods of this node that look different from the last scan or observation. */
+  async scan(withSandboxes: boolean, signal: AbortSignal): Promise<PodRef[]> {
+    const [sandboxes, containers] = await Promise.all([
+      withSandboxes ? this.#runtime.listPodSandbox({}, signal) : undefined,
+      this.#runtime.listContainers({}, signal),
+    ]);
+    const changed = new Map<string, PodRef>();
+    this.#compare(containers, "containerPrint", changed);
+    if (sandboxes) this.#compare(sandboxes, "sandboxPrint", changed);
+    return [...changed.values()];
+  }
+
+  #compare(
+    items: readonly (Container | PodSandbox)[],
+    which: "containerPrint" | "sandboxPrint",
+    changed: Map<string, PodRef>,
+  ): void {
+    const byPod = Map.groupBy(items.filter((i) => this.#isOurs(i)), (i) => i.labels[LABEL.podUid]!);
+    for (const [uid, mine] of byPod) {
+      const seen = this.#seenOf(refOf(mine[0]!.labels));
+      const print = printOf(mine);
+      if (print === seen[which]) continue;
+      seen[which] = print;
+      changed.set(uid, seen.ref);
+    }
+    for (const [uid, seen] of this.#seen) {
+      if (byPod.has(uid) || seen[which] === "") continue;
+      seen[which] = "";
+      changed.set(uid, seen.ref);
+    }
+  }
+
+  #isOurs(item: { annotations: Record<string, string>; labels: Record<string, string> }): boolean {
+    return item.annotations[NODE_MARK] === this.#nodeName && Boolean(item.labels[LABEL.podUid]);
+  }
+
+  #seenOf(ref: PodRef): Seen {
+    const seen = this.#seen.get(ref.uid) ?? {
+      ref,
+      sandboxes: new Map(),
+      containers: new Map(),
+      sandboxPrint: "",
+      containerPrint: "",
+    };
+    this.#seen.set(ref.uid, seen);
+    return seen;
+  }
+
+  async observe(ref: PodRef, signal: AbortSignal): Promise<ObservedPod> {
+    const labelSelector = { [LABEL.podUid]: ref.uid };
+    const [sandboxList, containerList] = await Promise.all([
+      this.#runtime.listPodSandbox({ labelSelector }, signal),
+      this.#runtime.listContainers({ labelSelector }, signal),
+    ]);
+    // A runtime may have answered with more than it was asked for.
+    const mine = (item: { labels: Record<string, string>; annotations: Record<string, string> }) =>
+      this.#isOurs(item) && item.labels[LABEL.podUid] === ref.uid;
+    const listedSandboxes = sandboxList.filter(mine);
+    const listed = containerList.filter(mine);
+    const seen = this.#seenOf(ref);
+    seen.sandboxPrint = printOf(listedSandboxes);
+    seen.containerPrint = printOf(listed);
+    const sandboxes = await Promise.all(listedSandboxes.map((s) => this.#sandbox(s, seen, signal)));
+    const containers = await Promise.all(listed.map((c) => this.#container(c, seen, signal)));
+    const observed: ObservedPod = {
+      ...ref,
+      sandboxes: sandboxes.filter((s) => s !== undefined),
+      containers: containers.filter((c) => c !== undefined),
+    };
+    seen.sandboxes = new Map(observed.sandboxes.map((s) => [s.id, s]));
+    seen.containers = new Map(observed.containers.map((c) => [c.id, c]));
+    return observed;
+  }
+
+  forget(uid: string): void {
+    const seen = this.#seen.get(uid);
+    if (seen && seen.sandboxPrint === "" && seen.containerPrint === "") this.#seen.delete(uid);
+  }
+
+  async #sandbox(
+    listed: PodSandbox,
+    seen: Seen,
+    signal: AbortSignal,
+  ): Promise<ObservedSandbox | undefined> {
+    const ready = listed.state === PodSandboxState.SANDBOX_READY;
+    const known = seen.sandboxes.get(listed.id);
+    if (known && known.ready === ready && (known.hostNetwork || known.ips.length > 0 || !ready)) {
+      return known;
+    }
+    try {
+      const { status } = await this.#runtime.podSandboxStatus({ podSandboxId: listed.id }, signal);
+      const options = status?.linux?.namespaces?.options;
+      const network = status?.network;
+      const ips = [network?.ip ?? "", ...(network?.additionalIps ?? []).map((p) => p.ip)];
+      return {
+        id: listed.id,
+        attempt: listed.metadata?.attempt ?? 0,
+        ready: ready && (status?.state ?? listed.state) === PodSandboxState.SANDBOX_READY,
+        createdAtMs: toMs(listed.createdAt),
+        hostNetwork: options?.network === NamespaceMode.NODE,
+        ips: ips.filter((ip) => ip !== ""),
+      };
+    } catch (error) {
+      // Removed between the list and the question: it is not there.
+      if (isAppError(error, "not_found")) return undefined;
+      throw error;
+    }
+  }
+
+  async #container(
+    listed: Container,
+    seen: Seen,
+    signal: AbortSignal,
+  ): Promise<ObservedContainer | undefined> {
+    const state = STATES[listed.state] ?? "unknown";
+    const known = seen.containers.get(listed.id);
+    if (known && known.state === state && state !== "unknown") return known;
+    try {
+      const { status } = await this.#runtime.containerStatus({ containerId: listed.id }, signal);
+      if (!status) return undefined;
+      return await this.#describe(listed, status, known);
+    } catch (error) {
+      if (isAppError(error, "not_found")) return undefined;
+      throw error;
+    }
+  }
+
+  async #describe(
+    listed: Container,
+    status: ContainerStatus,
+    known: ObservedContainer | undefined,
+  ): Promise<ObservedContainer> {
+    const state = STATES[status.state] ?? "unknown";
+    const attempt = status.metadata?.attempt ?? listed.metadata?.attempt ?? 0;
+    const restarts = Number(listed.annotations[ANNOTATION.restartCount]);
+    const grace = Number(listed.annotations[ANNOTATION.podGrace] ?? NaN);
+    const exited = state === "exited";
+    return {
+      id: listed.id,
+      sandboxId: listed.podSandboxId,
+      name: listed.labels[LABEL.containerName] ?? listed.metadata?.name ?? "",
+      attempt,
+      restartCount: Number.isInteger(restarts) ? restarts : attempt,
+      hash: listed.annotations[ANNOTATION.hash] ?? "",
+      state,
+      createdAtMs: toMs(status.createdAt),
+      startedAtMs: toMs(status.startedAt),
+      finishedAtMs: toMs(status.finishedAt),
+      endedAtMs: exited ? this.#endedAtMs(status) : 0,
+      exitCode: status.exitCode,
+      reason: status.reason,
+      message: exited ? await endMessage(listed, status) : "",
+      image: status.image?.image ?? known?.image ?? "",
+      imageRef: status.imageRef || (known?.imageRef ?? ""),
+      logPath: status.logPath,
+      graceSeconds: Number.isFinite(grace) ? grace : undefined,
+    };
+  }
+
+  /** The end on the monotonic clock: its age by the wall clock now, kept within reason. */
+  #endedAtMs(status: ContainerStatus): number {
+    const ageMs = this.#clock.nowMs() - toMs(status.finishedAt);
+    return this.#clock.monotonicMs() - Math.min(BACKOFF_MAX_MS, Math.max(0, ageMs));
+  }
+}
+
+async function endMessage(listed: Container, status: ContainerStatus): Promise<string> {
+  const path = listed.annotations[ANNOTATION.messagePath];
+  const said = await readTerminationMessage({
+    file: status.mounts.find((m) => m.containerPath === path)?.hostPath ?? "",
+    logPath: status.logPath,
+    fallbackToLogs: listed.annotations[ANNOTATION.messagePolicy] === "FallbackToLogsOnError",
+    exitCode: status.exitCode,
+  });
+  return [status.message, said].filter((text) => text !== "").join(": ");
+}
+
+function refOf(labels: Record<string, string>): PodRef {
+  return {
+    namespace: labels[LABEL.podNamespace] ?? "",
+    name: labels[LABEL.podName] ?? "",
+    uid: labels[LABEL.podUid] ?? "",
+  };
+}
+
+function printOf(items: readonly { id: string; state: number }[]): string {
+  return items.map((i) => `${i.id}=${i.state}`).sort().join(",");
+}
+
+/** Nanoseconds to milliseconds; rounded up, so that a set time never becomes 0. */
+function toMs(nanos: bigint): number {
+  return nanos <= 0n ? 0 : Number((nanos + 999_999n) / 1_000_000n);
+}

@@ -1,0 +1,307 @@
+/**
+ * What to do next for one pod. Pure: desired pod (or none), what the runtime shows, the status last
+ * recorded and the back-off data go in; ordered actions and the moment to look again come out. The
+ * worker executes, observes anew and asks again, until there is nothing to do: so a plan holds only
+ * the next step, and every action may fail or be lost without harm.
+ */
+import type { Container, Pod, PodStatus } from "../../shared/k8s/types.ts";
+import { type BackoffEntry, backoffUntil, goDuration } from "./backoff_table.ts";
+import { containerHash, podTitle } from "./marks.ts";
+import {
+  currentSandbox,
+  isLive,
+  newestSandbox,
+  type ObservedContainer,
+  type ObservedPod,
+  type ObservedSandbox,
+  runsOf,
+} from "./observed.ts";
+import { planGarbage } from "./plan_garbage.ts";
+
+export interface StartContainer {
+  kind: "start_container";
+  name: string;
+  init: boolean;
+  attempt: number;
+  sandboxId: string;
+  /** Set for a restart: the back-off entry to advance, by the moment the last run ended. */
+  backoff?: { key: string; endedAtMs: number };
+}
+
+export type PodAction =
+  | { kind: "run_sandbox"; attempt: number; replaces: boolean }
+  | { kind: "stop_sandbox"; sandboxId: string }
+  | { kind: "remove_sandbox"; sandboxId: string }
+  | StartContainer
+  | {
+    kind: "stop_container";
+    containerId: string;
+    name: string;
+    graceSeconds: number;
+    message: string;
+  }
+  | { kind: "remove_container"; containerId: string; logPath: string };
+
+export interface Waiting {
+  reason: string;
+  message?: string;
+}
+
+export interface PodPlan {
+  actions: PodAction[];
+  /** Monotonic; when to plan again though nothing changes. */
+  wakeAtMs: number | undefined;
+  /** Containers held back by the restart back-off. */
+  backingOff: Map<string, Waiting>;
+  /** The pod is to end and nothing of it is left in the runtime. */
+  ended: boolean;
+}
+
+export interface PlanInput {
+  pod: Pod | undefined;
+  observed: ObservedPod;
+  previous: PodStatus | undefined;
+  backoffs: ReadonlyMap<string, BackoffEntry>;
+  nowMs: number;
+}
+
+/** kubelet never gives the runtime less than this to stop a container. */
+const GRACE_SECONDS_MIN = 2;
+const GRACE_SECONDS_DEFAULT = 30;
+
+export function planPod(input: PlanInput): PodPlan {
+  const { pod, observed, previous } = input;
+  if (!pod || pod.metadata.deletionTimestamp) return planEnd(pod, observed);
+  if (previous?.phase === "Succeeded" || previous?.phase === "Failed") {
+    const actions = stopEverything(pod, observed);
+    return plan(actions.length > 0 ? actions : planGarbage(observed));
+  }
+  return planRunning(pod, input);
+}
+
+function plan(actions: PodAction[], rest: Partial<PodPlan> = {}): PodPlan {
+  return { actions, wakeAtMs: undefined, backingOff: new Map(), ended: false, ...rest };
+}
+
+/** Deleted, or not desired at all: stop, remove, done. */
+function planEnd(pod: Pod | undefined, observed: ObservedPod): PodPlan {
+  const stop = stopEverything(pod, observed);
+  if (stop.length > 0) return plan(stop);
+  const remove: PodAction[] = observed.containers
+    .filter((c) => !observed.sandboxes.some((s) => s.id === c.sandboxId))
+    .map((c) => ({ kind: "remove_container", containerId: c.id, logPath: c.logPath }));
+  for (const { id } of observed.sandboxes) remove.push({ kind: "remove_sandbox", sandboxId: id });
+  return plan(remove, { ended: remove.length === 0 });
+}
+
+/** Containers first (sidecars after the ordinary ones, in reverse order), then sandboxes. */
+function stopEverything(pod: Pod | undefined, observed: ObservedPod): PodAction[] {
+  const live = observed.containers.filter(isLive);
+  const sidecars = (pod?.spec.initContainers ?? []).filter(isSidecar).map((c) => c.name);
+  const ordinary = live.filter((c) => !sidecars.includes(c.name));
+  const lastSidecar = sidecars.findLast((name) => live.some((c) => c.name === name));
+  const now = ordinary.length > 0 ? ordinary : live.filter((c) => c.name === lastSidecar);
+  if (now.length > 0) {
+    return now.map((c) => stopContainer(c, graceSeconds(pod, c), `Stopping container ${c.name}`));
+  }
+  return observed.sandboxes.filter((s) => s.ready)
+    .map((s) => ({ kind: "stop_sandbox", sandboxId: s.id }));
+}
+
+function graceSeconds(pod: Pod | undefined, container: ObservedContainer): number {
+  const grace = pod?.metadata.deletionGracePeriodSeconds ??
+    pod?.spec.terminationGracePeriodSeconds ?? container.graceSeconds ?? GRACE_SECONDS_DEFAULT;
+  return Math.max(GRACE_SECONDS_MIN, grace);
+}
+
+function stopContainer(
+  container: ObservedContainer,
+  grace: number,
+  message: string,
+): PodAction {
+  const { id: containerId, name } = container;
+  return { kind: "stop_container", containerId, name, graceSeconds: grace, message };
+}
+
+function planRunning(pod: Pod, input: PlanInput): PodPlan {
+  const { observed } = input;
+  const sandbox = usableSandbox(pod, observed);
+  const surplus = observed.sandboxes.filter((s) => s.ready && s.id !== sandbox?.id);
+  if (surplus.length > 0) {
+    const doomed = new Set(surplus.map((s) => s.id));
+    const live = observed.containers.filter((c) => isLive(c) && doomed.has(c.sandboxId));
+    const stops = live.map((c) =>
+      stopContainer(
+        c,
+        graceSeconds(pod, c),
+        "Pod sandbox changed, it will be killed and re-created.",
+      )
+    );
+    return plan([
+      ...stops,
+      ...surplus.map((s): PodAction => ({ kind: "stop_sandbox", sandboxId: s.id })),
+    ]);
+  }
+  if (!sandbox) {
+    const newest = newestSandbox(observed);
+    if (newest && !wantsAnyRun(pod, observed)) return plan(planGarbage(observed));
+    const attempt = newest ? newest.attempt + 1 : 0;
+    return plan([{ kind: "run_sandbox", attempt, replaces: newest !== undefined }]);
+  }
+  return planContainers(pod, sandbox, input);
+}
+
+/** The READY sandbox, unless its network is not the one the pod asks for, or has no address. */
+function usableSandbox(pod: Pod, observed: ObservedPod): ObservedSandbox | undefined {
+  const sandbox = currentSandbox(observed);
+  if (!sandbox) return undefined;
+  const hostNetwork = pod.spec.hostNetwork === true;
+  if (sandbox.hostNetwork !== hostNetwork) return undefined;
+  return hostNetwork || sandbox.ips.length > 0 ? sandbox : undefined;
+}
+
+/** False when every container of a pod that lost its sandbox has done its work. */
+function wantsAnyRun(pod: Pod, observed: ObservedPod): boolean {
+  return pod.spec.containers.some((c) => {
+    const last = runsOf(observed, c.name)[0];
+    return !last || shouldRestart(pod, c, last);
+  });
+}
+
+function shouldRestart(pod: Pod, container: Container, last: ObservedContainer): boolean {
+  if (last.state !== "exited") return true;
+  if (isSidecar(container)) return true;
+  const policy = pod.spec.restartPolicy ?? "Always";
+  return policy === "Always" || (policy === "OnFailure" && last.exitCode !== 0);
+}
+
+export function isSidecar(container: Container): boolean {
+  return container.restartPolicy === "Always";
+}
+
+interface Draft {
+  actions: PodAction[];
+  wakeAtMs: number | undefined;
+  backingOff: Map<string, Waiting>;
+}
+
+function planContainers(pod: Pod, sandbox: ObservedSandbox, input: PlanInput): PodPlan {
+  const { observed } = input;
+  const stale = observed.containers
+    .filter((c) => c.state === "created" || (c.state === "unknown" && c.sandboxId === sandbox.id))
+    .map((c): PodAction => ({ kind: "remove_container", containerId: c.id, logPath: "" }));
+  if (stale.length > 0) return plan(stale);
+
+  const draft: Draft = { actions: [], wakeAtMs: undefined, backingOff: new Map() };
+  const initialized = planInit(pod, sandbox, input, draft);
+  if (initialized) {
+    for (const container of pod.spec.containers) {
+      planContainer(pod, container, { sandbox, input, draft, init: false });
+    }
+  }
+  const { wakeAtMs, backingOff } = draft;
+  const actions = draft.actions.length > 0 ? draft.actions : planGarbage(observed);
+  return plan(actions, { wakeAtMs, backingOff });
+}
+
+/** One init container at a time; true once all are done and ordinary containers may start. */
+function planInit(pod: Pod, sandbox: ObservedSandbox, input: PlanInput, draft: Draft): boolean {
+  const here = (name: string) =>
+    runsOf(input.observed, name).find((c) => c.sandboxId === sandbox.id);
+  const begun = pod.spec.containers.some((c) => here(c.name) !== undefined);
+  for (const container of pod.spec.initContainers ?? []) {
+    const last = here(container.name);
+    if (isSidecar(container)) {
+      planContainer(pod, container, { sandbox, input, draft, init: true });
+      if (!begun && last?.state !== "running") return false;
+      continue;
+    }
+    if (begun || (last?.state === "exited" && last.exitCode === 0)) continue;
+    if (last?.state === "running") return false;
+    if (last && pod.spec.restartPolicy === "Never") return false;
+    planContainer(pod, container, { sandbox, input, draft, init: true });
+    return false;
+  }
+  return true;
+}
+
+interface ContainerPlace {
+  sandbox: ObservedSandbox;
+  input: PlanInput;
+  draft: Draft;
+  init: boolean;
+}
+
+function planContainer(pod: Pod, container: Container, place: ContainerPlace): void {
+  const { sandbox, input, draft, init } = place;
+  const runs = runsOf(input.observed, container.name);
+  const last = runs[0];
+  const here = runs.find((c) => c.sandboxId === sandbox.id);
+  const hash = containerHash(container);
+  if (here?.state === "running") {
+    if (here.hash !== hash) {
+      draft.actions.push(stopContainer(
+        here,
+        graceSeconds(pod, here),
+        `Container ${container.name} definition changed, will be restarted`,
+      ));
+    }
+    return;
+  }
+  const start: StartContainer = {
+    kind: "start_container",
+    name: container.name,
+    init,
+    attempt: nextAttempt(last, input.previous, container.name),
+    sandboxId: sandbox.id,
+  };
+  // An init container that ended well in another sandbox runs again in this one, at once.
+  if (here && (init && !isSidecar(container) || shouldRestart(pod, container, here))) {
+    const key = `${input.observed.uid}/${container.name}/${hash}`;
+    const untilMs = backoffUntil(input.backoffs.get(key), here.endedAtMs, input.nowMs);
+    if (untilMs !== undefined) {
+      holdBack(draft, container.name, untilMs, {
+        observed: input.observed,
+        delayMs: input.backoffs.get(key)?.delayMs ?? 0,
+      });
+      return;
+    }
+    start.backoff = { key, endedAtMs: here.endedAtMs };
+  } else if (here || (!init && last && !shouldRestart(pod, container, last))) {
+    return;
+  }
+  draft.actions.push(start);
+}
+
+function holdBack(
+  draft: Draft,
+  name: string,
+  untilMs: number,
+  facts: { observed: ObservedPod; delayMs: number },
+): void {
+  draft.wakeAtMs = Math.min(draft.wakeAtMs ?? untilMs, untilMs);
+  draft.backingOff.set(name, {
+    reason: "CrashLoopBackOff",
+    message: `back-off ${goDuration(facts.delayMs)} restarting failed container=${name} pod=${
+      podTitle(facts.observed)
+    }`,
+  });
+}
+
+/** The run after the last one seen; what was recorded counts when the runtime has forgotten it. */
+function nextAttempt(
+  last: ObservedContainer | undefined,
+  previous: PodStatus | undefined,
+  name: string,
+): number {
+  if (last) return Math.max(last.attempt, last.restartCount) + 1;
+  const recorded = [
+    ...(previous?.containerStatuses ?? []),
+    ...(previous?.initContainerStatuses ?? []),
+  ].find((s) => s.name === name);
+  if (!recorded) return 0;
+  const ran = recorded.containerID || recorded.lastState?.terminated || recorded.restartCount > 0;
+  // A status of a vanished run was already counted up when it was written.
+  const counted = recorded.lastState?.terminated?.reason === "ContainerStatusUnknown";
+  return ran && !counted ? recorded.restartCount + 1 : recorded.restartCount;
+}

@@ -1,0 +1,46 @@
+/** Events about pods, in kubelet's words. Best effort: an event that cannot be kept stops nothing. */
+import { errorChain } from "../../shared/errors.ts";
+import { roomLogger } from "../../shared/log.ts";
+import type { PodRef } from "../../shared/wire/report.ts";
+import type { EventLog } from "../meta/port.ts";
+
+/** kubelet's own bound for the message of an event. */
+const MESSAGE_CHARS_MAX = 1024;
+
+export interface PodEvent {
+  type: "Normal" | "Warning";
+  reason: string;
+  message: string;
+  /** Set when the event is about one container. */
+  container?: { name: string; init: boolean };
+}
+
+export class PodEvents {
+  readonly #events: EventLog;
+  readonly #log = roomLogger("edge", "pods");
+
+  constructor(events: EventLog) {
+    this.#events = events;
+  }
+
+  async emit(pod: PodRef, event: PodEvent): Promise<void> {
+    const list = event.container?.init ? "spec.initContainers" : "spec.containers";
+    try {
+      await this.#events.record({
+        involvedObject: {
+          apiVersion: "v1",
+          kind: "Pod",
+          namespace: pod.namespace,
+          name: pod.name,
+          uid: pod.uid,
+          ...(event.container ? { fieldPath: `${list}{${event.container.name}}` } : {}),
+        },
+        type: event.type,
+        reason: event.reason,
+        message: event.message.slice(0, MESSAGE_CHARS_MAX),
+      });
+    } catch (error) {
+      this.#log.warn("Cannot record event", { reason: event.reason, error: errorChain(error) });
+    }
+  }
+}

@@ -1,0 +1,293 @@
+/**
+ * Everything the agent keeps of one pod, and one pass over it: observe, plan, record the status,
+ * act, and again until nothing is left to do. One pass at a time per pod; what happens meanwhile
+ * marks it dirty and the pass is made anew.
+ *
+ *     idle -> passing -> idle(wakeAt?) ...   passing -> ended (nothing left; only its removal counts)
+ */
+import type { Clock } from "../../shared/clock.ts";
+import { AppError, errorChain } from "../../shared/errors.ts";
+import type { Pod, PodStatus } from "../../shared/k8s/types.ts";
+import { roomLogger } from "../../shared/log.ts";
+import type { PodRef } from "../../shared/wire/report.ts";
+import type { PodRecords } from "../meta/port.ts";
+import type { Admissions } from "./admission.ts";
+import type { BackoffTable } from "./backoff_table.ts";
+import type { Outcome, PodExecutor, PodWork } from "./executor.ts";
+import type { Images } from "./images.ts";
+import { containerHash } from "./marks.ts";
+import type { NodeView } from "./node_view.ts";
+import type { ObservedPod } from "./observed.ts";
+import type { RuntimeObserver } from "./observer.ts";
+import { planPod, type PodPlan, type Waiting } from "./plan.ts";
+import type { PodEvents } from "./pod_events.ts";
+import type { RuntimeWatch } from "./runtime_watch.ts";
+import { podStatus, rejectedStatus } from "./status.ts";
+import { podLogDir } from "./to_cri.ts";
+import { type PodVolumes, VolumeError } from "./volumes/pod_volumes.ts";
+
+export interface WorkerDeps {
+  clock: Clock;
+  records: PodRecords;
+  events: PodEvents;
+  observer: RuntimeObserver;
+  executor: PodExecutor;
+  volumes: PodVolumes;
+  images: Images;
+  admissions: Admissions;
+  node: NodeView;
+  watch: RuntimeWatch;
+  /** Told after each status that was recorded. */
+  onRecorded: () => void;
+}
+
+/** Steps of one pass: a pod with many init containers needs two each; beyond is a plan that spins. */
+const STEPS_MAX = 200;
+const RETRY_MS_INITIAL = 1_000;
+const RETRY_MS_MAX = 60_000;
+
+export class PodWorker {
+  readonly ref: PodRef;
+  readonly #deps: WorkerDeps;
+  readonly #log = roomLogger("edge", "pods");
+  readonly #waiting = new Map<string, Waiting>();
+  readonly #backoffs: BackoffTable = new Map();
+  #pod: Pod | undefined;
+  /** Volumes are looked at again when what they come from has changed. */
+  #volumesStale = true;
+  #failures = 0;
+  #interrupt = new AbortController();
+  /** Monotonic; when to pass again without any other cause. */
+  wakeAtMs: number | undefined;
+  ended = false;
+
+  constructor(ref: PodRef, pod: Pod | undefined, deps: WorkerDeps) {
+    this.ref = ref;
+    this.#pod = pod;
+    this.#deps = deps;
+  }
+
+  get pod(): Pod | undefined {
+    return this.#pod;
+  }
+
+  /** Cuts off what a pass waits for when the pod shall now end sooner, or be another. */
+  setDesired(pod: Pod | undefined): void {
+    const before = this.#pod;
+    this.#pod = pod;
+    this.#failures = 0;
+    this.#volumesStale = true;
+    if (urgency(pod) < urgency(before) || shape(pod) !== shape(before)) {
+      this.#interrupt.abort(new AppError("canceled", "The desired pod has changed"));
+    }
+  }
+
+  /** Objects its volumes or environment come from have changed. */
+  sourcesChanged(): void {
+    this.#failures = 0;
+    this.#volumesStale = true;
+  }
+
+  /** Throws only what is not this pod's own trouble: an abort, a lost runtime, a bug. */
+  async pass(shutdown: AbortSignal): Promise<void> {
+    this.#interrupt = new AbortController();
+    const patient = AbortSignal.any([shutdown, this.#interrupt.signal]);
+    this.wakeAtMs = undefined;
+    try {
+      for (let steps = 0; !this.ended; steps++) {
+        const spins = steps >= STEPS_MAX;
+        const outcome = spins ? { ok: false } : await this.#step({ shutdown, patient });
+        if (spins) this.#log.warn("Pod does not come to rest", { ...this.ref });
+        if (!outcome) return;
+        if (outcome.ok) {
+          this.#failures = 0;
+          continue;
+        }
+        this.#retryLater(outcome.retryAtMs);
+        await this.#recordNow(shutdown);
+        return;
+      }
+    } catch (error) {
+      if (this.#interrupt.signal.aborted && !shutdown.aborted) {
+        this.wakeAtMs = this.#deps.clock.monotonicMs();
+        return;
+      }
+      this.#retryLater(undefined);
+      throw error;
+    }
+  }
+
+  /** One observation and what follows from it; undefined when there is nothing (more) to do. */
+  async #step(
+    signals: { shutdown: AbortSignal; patient: AbortSignal },
+  ): Promise<Outcome | undefined> {
+    const pod = this.#pod;
+    const observed = await this.#deps.observer.observe(this.ref, signals.shutdown);
+    if (pod && await this.#refused(pod, observed)) return undefined;
+    const { plan, previous } = await this.#planAndRecord(pod, observed);
+    if (plan.ended) {
+      await this.#finish(pod);
+      return undefined;
+    }
+    const work: PodWork = {
+      ref: this.ref,
+      pod,
+      observed,
+      previous,
+      waiting: this.#waiting,
+      backoffs: this.#backoffs,
+    };
+    this.wakeAtMs = plan.wakeAtMs;
+    if (plan.actions.length === 0) return await this.#refreshVolumes(work);
+    return await this.#deps.executor.run(work, plan.actions, signals);
+  }
+
+  async #planAndRecord(
+    pod: Pod | undefined,
+    observed: ObservedPod,
+  ): Promise<{ plan: PodPlan; previous: PodStatus | undefined }> {
+    const make = (previous: PodStatus | undefined) =>
+      planPod({
+        pod,
+        observed,
+        previous,
+        backoffs: this.#backoffs,
+        nowMs: this.#deps.clock.monotonicMs(),
+      });
+    const before = this.#previous();
+    const plan = make(before);
+    if (!pod) return { plan, previous: before };
+    await this.#noteBackingOff(plan);
+    const status = await this.#record(pod, observed);
+    // A pod that has just become terminal is wound up, not run further.
+    return { plan: status.phase === before?.phase ? plan : make(status), previous: status };
+  }
+
+  /** A pod that never was on this node must be admitted first. True when it is not to run. */
+  async #refused(pod: Pod, observed: ObservedPod): Promise<boolean> {
+    const previous = this.#previous();
+    const isNew = !previous && observed.sandboxes.length + observed.containers.length === 0;
+    if (pod.metadata.deletionTimestamp) return false;
+    if (!isNew) return previous?.phase === "Failed" && previous.containerStatuses === undefined;
+    const rejection = this.#deps.admissions.admit(pod);
+    if (!rejection) return false;
+    const { records, events, clock, onRecorded } = this.#deps;
+    await events.emit(this.ref, { type: "Warning", ...rejection });
+    await records.recordStatus(this.ref, rejectedStatus(pod, rejection, clock.nowMs()));
+    onRecorded();
+    return true;
+  }
+
+  #previous(): PodStatus | undefined {
+    return this.#deps.records.get(this.ref.uid)?.status;
+  }
+
+  async #noteBackingOff(plan: PodPlan): Promise<void> {
+    for (const [name, waiting] of this.#waiting) {
+      if (waiting.reason === "CrashLoopBackOff" && !plan.backingOff.has(name)) {
+        this.#waiting.delete(name);
+      }
+    }
+    for (const [name, waiting] of plan.backingOff) {
+      const isNews = this.#waiting.get(name)?.message !== waiting.message;
+      this.#waiting.set(name, waiting);
+      if (!isNews) continue;
+      const { name: podName, namespace, uid } = this.ref;
+      await this.#deps.events.emit(this.ref, {
+        type: "Warning",
+        reason: "BackOff",
+        message: `Back-off restarting failed container ${name} in pod ` +
+          `${podName}_${namespace}(${uid})`,
+        container: { name, init: this.#isInit(name) },
+      });
+    }
+  }
+
+  #isInit(name: string): boolean {
+    return this.#pod?.spec.initContainers?.some((c) => c.name === name) ?? false;
+  }
+
+  /** Writes the status when it differs from what is written. */
+  async #record(pod: Pod, observed: ObservedPod): Promise<PodStatus> {
+    const { records, node, watch, clock, onRecorded } = this.#deps;
+    const previous = this.#previous();
+    const status = podStatus({
+      pod,
+      observed,
+      previous,
+      waiting: this.#waiting,
+      hostIps: node.addresses(),
+      runtimeName: watch.state.name ?? "unknown",
+      nowMs: clock.nowMs(),
+    });
+    if (JSON.stringify(status) !== JSON.stringify(previous)) {
+      await records.recordStatus(this.ref, status);
+      onRecorded();
+    }
+    return status;
+  }
+
+  async #recordNow(signal: AbortSignal): Promise<void> {
+    if (!this.#pod) return;
+    await this.#record(this.#pod, await this.#deps.observer.observe(this.ref, signal));
+  }
+
+  /** At rest: changed config maps and secrets reach the volumes of running containers. */
+  async #refreshVolumes(work: PodWork): Promise<Outcome | undefined> {
+    const sandbox = work.observed.sandboxes.find((s) => s.ready);
+    if (!this.#volumesStale || !work.pod || !sandbox) return undefined;
+    try {
+      await this.#deps.volumes.prepare(this.#deps.node.payloadContext(work.pod, sandbox.ips));
+      this.#volumesStale = false;
+      return undefined;
+    } catch (error) {
+      await this.#deps.events.emit(this.ref, {
+        type: "Warning",
+        reason: "FailedMount",
+        message: error instanceof VolumeError ? error.message : errorChain(error),
+      });
+      return { ok: false };
+    }
+  }
+
+  #retryLater(retryAtMs: number | undefined): void {
+    const { clock } = this.#deps;
+    const delayMs = Math.min(RETRY_MS_MAX, RETRY_MS_INITIAL * 2 ** Math.min(this.#failures, 16));
+    this.#failures++;
+    const next = retryAtMs ?? clock.monotonicMs() + delayMs;
+    this.wakeAtMs = Math.min(this.wakeAtMs ?? next, next);
+  }
+
+  /** Nothing is left in the runtime: the files go, and the cloud is told. */
+  async #finish(pod: Pod | undefined): Promise<void> {
+    const { volumes, records, images, observer, admissions, node, onRecorded } = this.#deps;
+    await volumes.remove(this.ref.uid);
+    await removeFolder(podLogDir(this.ref, node.criContext().podLogsDir));
+    if (pod || records.get(this.ref.uid)) await records.recordGone(this.ref);
+    images.forget(this.ref.uid);
+    observer.forget(this.ref.uid);
+    admissions.release(this.ref.uid);
+    this.ended = true;
+    onRecorded();
+  }
+}
+
+/** How soon a pod is to end, in seconds; Infinity when it is to stay, -1 when it is desired no more. */
+function urgency(pod: Pod | undefined): number {
+  if (!pod) return -1;
+  if (!pod.metadata.deletionTimestamp) return Infinity;
+  return pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30;
+}
+
+function shape(pod: Pod | undefined): string {
+  const all = [...pod?.spec?.initContainers ?? [], ...pod?.spec?.containers ?? []];
+  return all.map(containerHash).join();
+}
+
+async function removeFolder(path: string): Promise<void> {
+  try {
+    await Deno.remove(path, { recursive: true });
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+}

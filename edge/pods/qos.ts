@@ -1,0 +1,71 @@
+/** Requests, limits, QoS class and oom score, as kubelet computes them. Pure. */
+import { milliValue, tryParseQuantity, wholeValue } from "../../shared/k8s/quantity.ts";
+import type { Container, Pod } from "../../shared/k8s/types.ts";
+
+export type QosClass = "Guaranteed" | "Burstable" | "BestEffort";
+
+export interface Amounts {
+  cpuMillis: number;
+  memoryBytes: number;
+}
+
+/** A resource of one container; undefined when not set or not a quantity. A limit is a request too. */
+export function amountOf(
+  container: Container,
+  kind: "requests" | "limits",
+  resource: string,
+): number | undefined {
+  const { requests, limits } = container.resources ?? {};
+  const text = kind === "limits" ? limits?.[resource] : requests?.[resource] ?? limits?.[resource];
+  if (text === undefined) return undefined;
+  const quantity = tryParseQuantity(String(text));
+  if (!quantity) return undefined;
+  return resource === "cpu" ? milliValue(quantity) : wholeValue(quantity);
+}
+
+export function qosClass(pod: Pod): QosClass {
+  const containers = [...pod.spec.containers, ...pod.spec.initContainers ?? []];
+  const set = (c: Container, kind: "requests" | "limits", r: string) => amountOf(c, kind, r) ?? 0;
+  const guaranteed = containers.every((c) =>
+    ["cpu", "memory"].every((r) =>
+      set(c, "limits", r) > 0 && set(c, "limits", r) === set(c, "requests", r)
+    )
+  );
+  if (guaranteed && containers.length > 0) return "Guaranteed";
+  const any = containers.some((c) => ["cpu", "memory"].some((r) => set(c, "requests", r) > 0));
+  return any ? "Burstable" : "BestEffort";
+}
+
+/** What the scheduler reserves: the larger of all running together and the largest init step. */
+export function podRequests(pod: Pod): Amounts {
+  return {
+    cpuMillis: podRequest(pod, "cpu"),
+    memoryBytes: podRequest(pod, "memory"),
+  };
+}
+
+function podRequest(pod: Pod, resource: string): number {
+  let running = 0;
+  for (const c of pod.spec.containers) running += amountOf(c, "requests", resource) ?? 0;
+  let sidecars = 0;
+  let initPeak = 0;
+  for (const c of pod.spec.initContainers ?? []) {
+    const amount = amountOf(c, "requests", resource) ?? 0;
+    if (c.restartPolicy === "Always") sidecars += amount;
+    initPeak = Math.max(initPeak, sidecars + (c.restartPolicy === "Always" ? 0 : amount));
+  }
+  return Math.max(running + sidecars, initPeak);
+}
+
+const OOM_GUARANTEED = -997;
+const OOM_BEST_EFFORT = 1000;
+
+export function oomScore(pod: Pod, container: Container, capacityBytes: number): number {
+  const qos = qosClass(pod);
+  const critical = pod.spec.priorityClassName === "system-node-critical";
+  if (qos === "Guaranteed" || critical) return OOM_GUARANTEED;
+  if (qos === "BestEffort" || capacityBytes <= 0) return OOM_BEST_EFFORT;
+  const request = amountOf(container, "requests", "memory") ?? 0;
+  const score = 1000 - Math.floor((1000 * request) / capacityBytes);
+  return Math.min(OOM_BEST_EFFORT - 1, Math.max(1000 + OOM_GUARANTEED, score));
+}

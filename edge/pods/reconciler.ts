@@ -1,0 +1,326 @@
+/**
+ * Drives the workers: reads the whole desired state from the ledger, scans the runtime, and lets
+ * every pod that differs, or whose time has come, make a pass. Wake-ups carry no data. A pod's
+ * trouble stays its own; a lost runtime holds all passes until it answers again.
+ *
+ *     unknown -> up -> lost -> (probe, up to 5 s apart) -> up
+ */
+import { TaskScope } from "../../shared/async/task_scope.ts";
+import { Wakeup } from "../../shared/async/wakeup.ts";
+import { errorChain, InvariantError, isAbort, isAppError } from "../../shared/errors.ts";
+import { ContainerEventType } from "../../shared/gen/runtime/v1/api_pb.ts";
+import type { Pod } from "../../shared/k8s/types.ts";
+import { roomLogger } from "../../shared/log.ts";
+import type { PodRef } from "../../shared/wire/report.ts";
+import type { ContainerRuntime } from "../cri/port.ts";
+import type { Ledger } from "../meta/port.ts";
+import { LABEL } from "./marks.ts";
+import { PodWorker, type WorkerDeps } from "./pod_worker.ts";
+import { sourceKeys } from "./sources.ts";
+import { podId } from "./to_cri.ts";
+import { isSafeName, isSafeUid } from "./volumes/paths.ts";
+
+export interface ReconcilerOptions extends WorkerDeps {
+  runtime: ContainerRuntime;
+  ledger: Ledger;
+  /** How often all is listed when the runtime tells no events. */
+  scanMs: number;
+  /** Told when the runtime's state has changed. */
+  onRuntimeChange: () => void;
+}
+
+/** With events, listing only catches what a broken stream may have missed. */
+const SCAN_MS_WITH_EVENTS = 10_000;
+/** Sandboxes rarely end without their containers: they are listed with every fifth scan. */
+const SCANS_PER_SANDBOX_SCAN = 5;
+const STATUS_MS = 10_000;
+const STATUS_MS_UNREADY = 2_000;
+const PROBE_MS_INITIAL = 250;
+const PROBE_MS_MAX = 5_000;
+const EVENTS_RETRY_MS = 5_000;
+
+interface Slot {
+  worker: PodWorker;
+  busy: boolean;
+  dirty: boolean;
+  version: string;
+  sources: string;
+}
+
+export class Reconciler {
+  readonly #options: ReconcilerOptions;
+  readonly #log = roomLogger("edge", "pods");
+  readonly #wakeup = new Wakeup();
+  readonly #slots = new Map<string, Slot>();
+  #ledgerDirty = true;
+  #up = false;
+  #everUp = false;
+  #eventsLive = false;
+  #probeMs = PROBE_MS_INITIAL;
+  #nextProbeMs = 0;
+  #nextScanMs = 0;
+  #nextStatusMs = 0;
+  #scans = 0;
+
+  constructor(options: ReconcilerOptions) {
+    this.#options = options;
+  }
+
+  /** True once the runtime was reached and all of it was looked at. */
+  get hasStarted(): boolean {
+    return this.#everUp;
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    const { ledger } = this.#options;
+    const unsubscribe = ledger.changes.subscribe(() => {
+      this.#ledgerDirty = true;
+      this.#wakeup.wake();
+    });
+    try {
+      await using scope = new TaskScope(signal);
+      scope.spawn("pod loop", (s) => this.#loop(scope, s));
+      scope.spawn("runtime events", (s) => this.#followEvents(s));
+      await scope.join();
+    } finally {
+      unsubscribe();
+    }
+  }
+
+  async #loop(scope: TaskScope, signal: AbortSignal): Promise<void> {
+    while (!signal.aborted) {
+      if (this.#ledgerDirty) this.#readLedger();
+      await this.#lookAtRuntime(signal);
+      if (this.#up) this.#startDue(scope);
+      await this.#rest(signal);
+    }
+  }
+
+  /** Whole desired state against the workers there are. */
+  #readLedger(): void {
+    this.#ledgerDirty = false;
+    const desired = new Map<string, Pod>();
+    for (const pod of this.#options.ledger.list<Pod>("pods")) {
+      if (isSafeUid(pod.metadata.uid)) desired.set(pod.metadata.uid, pod);
+      else this.#log.warn("Pod without a usable uid is left out", { name: pod.metadata.name });
+    }
+    const byAge = [...desired.values()].sort((a, b) =>
+      String(a.metadata.creationTimestamp).localeCompare(String(b.metadata.creationTimestamp))
+    );
+    for (const pod of byAge) this.#takeDesired(pod);
+    for (const [uid, slot] of this.#slots) {
+      if (desired.has(uid)) continue;
+      if (slot.worker.ended) this.#drop(uid, slot);
+      else if (slot.worker.pod) this.#setDesired(slot, undefined);
+    }
+    this.#takeForgotten(desired);
+  }
+
+  #takeDesired(pod: Pod): void {
+    const { ledger } = this.#options;
+    const ref = podId(pod);
+    const version = pod.metadata.resourceVersion ?? JSON.stringify(pod);
+    const sources = sourceKeys(pod).map((key) =>
+      `${key}=${ledger.get(key)?.metadata.resourceVersion ?? ""}`
+    ).join();
+    const slot = this.#slots.get(ref.uid);
+    if (!slot) {
+      this.#add(ref, pod, { version, sources });
+      return;
+    }
+    if (slot.version !== version || !slot.worker.pod) {
+      slot.version = version;
+      this.#setDesired(slot, pod);
+    }
+    if (slot.sources !== sources) {
+      slot.sources = sources;
+      slot.worker.sourcesChanged();
+      slot.dirty = true;
+    }
+  }
+
+  #setDesired(slot: Slot, pod: Pod | undefined): void {
+    slot.worker.setDesired(pod);
+    slot.dirty = true;
+  }
+
+  /** Recorded in an earlier life and desired no more: what is left of it is cleaned up. */
+  #takeForgotten(desired: ReadonlyMap<string, Pod>): void {
+    if (!this.#mayClean()) return;
+    for (const { pod } of this.#options.records.list()) {
+      if (!desired.has(pod.uid)) this.#takeOrphan(pod);
+    }
+  }
+
+  /** A node that never had a session has nothing to say about what may run here. */
+  #mayClean(): boolean {
+    return this.#options.ledger.head.cloudId !== "";
+  }
+
+  #takeOrphan(ref: PodRef): void {
+    if (this.#slots.has(ref.uid) || !this.#mayClean()) return;
+    // These become paths that are removed: what is no name is not touched.
+    if (!isSafeUid(ref.uid) || !isSafeName(ref.name) || !isSafeName(ref.namespace)) return;
+    this.#add(ref, undefined, { version: "", sources: "" });
+  }
+
+  #add(ref: PodRef, pod: Pod | undefined, prints: { version: string; sources: string }): void {
+    const { records, admissions } = this.#options;
+    const phase = records.get(ref.uid)?.status.phase;
+    if (pod && phase && phase !== "Failed" && phase !== "Succeeded") admissions.readmit(pod);
+    const worker = new PodWorker(ref, pod, this.#options);
+    this.#slots.set(ref.uid, { worker, busy: false, dirty: true, ...prints });
+  }
+
+  #drop(uid: string, slot: Slot): void {
+    if (!slot.busy) this.#slots.delete(uid);
+  }
+
+  async #lookAtRuntime(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    try {
+      if (!this.#up) {
+        if (nowMs < this.#nextProbeMs) return;
+        await this.#refreshState(signal);
+        await this.#scan(true, signal);
+        this.#cameUp();
+        return;
+      }
+      if (nowMs >= this.#nextStatusMs) await this.#refreshState(signal);
+      if (nowMs >= this.#nextScanMs) {
+        await this.#scan(this.#scans++ % SCANS_PER_SANDBOX_SCAN === 0, signal);
+      }
+    } catch (error) {
+      if (signal.aborted || error instanceof InvariantError) throw error;
+      this.#runtimeLost(error);
+    }
+  }
+
+  async #refreshState(signal: AbortSignal): Promise<void> {
+    const { watch, clock, onRuntimeChange } = this.#options;
+    const changed = await watch.refresh(signal);
+    const well = watch.state.ready && watch.state.network.ready;
+    this.#nextStatusMs = clock.monotonicMs() + (well ? STATUS_MS : STATUS_MS_UNREADY);
+    if (!changed) return;
+    onRuntimeChange();
+    for (const slot of this.#slots.values()) slot.dirty = true;
+  }
+
+  async #scan(withSandboxes: boolean, signal: AbortSignal): Promise<void> {
+    const { observer, clock, scanMs } = this.#options;
+    for (const ref of await observer.scan(withSandboxes, signal)) {
+      const slot = this.#slots.get(ref.uid);
+      if (slot) slot.dirty = true;
+      else this.#takeOrphan(ref);
+    }
+    const everyMs = this.#eventsLive ? SCAN_MS_WITH_EVENTS : scanMs;
+    this.#nextScanMs = clock.monotonicMs() + everyMs;
+  }
+
+  #cameUp(): void {
+    if (this.#everUp) this.#log.info("Container runtime is back");
+    this.#up = true;
+    this.#everUp = true;
+    this.#probeMs = PROBE_MS_INITIAL;
+    for (const slot of this.#slots.values()) slot.dirty = true;
+  }
+
+  /** Pods keep the status they have; one line and one state say what is wrong. */
+  #runtimeLost(error: unknown): void {
+    const { watch, clock, onRuntimeChange } = this.#options;
+    this.#up = false;
+    this.#nextProbeMs = clock.monotonicMs() + this.#probeMs;
+    this.#probeMs = Math.min(PROBE_MS_MAX, this.#probeMs * 2);
+    if (!watch.lost(error)) return;
+    this.#log.warn("Container runtime is away", { error: errorChain(error) });
+    onRuntimeChange();
+  }
+
+  #startDue(scope: TaskScope): void {
+    const nowMs = this.#options.clock.monotonicMs();
+    for (const [uid, slot] of this.#slots) {
+      const { worker } = slot;
+      if (worker.wakeAtMs !== undefined && worker.wakeAtMs <= nowMs) slot.dirty = true;
+      if (slot.busy || !slot.dirty) continue;
+      if (worker.ended) {
+        slot.dirty = false;
+        if (!worker.pod) this.#drop(uid, slot);
+        continue;
+      }
+      slot.busy = true;
+      slot.dirty = false;
+      scope.spawn(`pod ${uid}`, (s) => this.#passOnce(slot, s));
+    }
+  }
+
+  async #passOnce(slot: Slot, signal: AbortSignal): Promise<void> {
+    try {
+      await slot.worker.pass(signal);
+    } catch (error) {
+      if (signal.aborted || error instanceof InvariantError) throw error;
+      if (isAppError(error, "unavailable")) {
+        // Look at once: the scan tells a runtime that is away from one call that failed.
+        this.#nextScanMs = 0;
+      } else {
+        this.#log.error("Pod pass failed", { ...slot.worker.ref, error: errorChain(error) });
+      }
+    } finally {
+      slot.busy = false;
+      this.#wakeup.wake();
+    }
+  }
+
+  /** Until something happens or the next moment that anything is due. */
+  async #rest(signal: AbortSignal): Promise<void> {
+    const { clock } = this.#options;
+    const nowMs = clock.monotonicMs();
+    let dueMs = this.#up ? Math.min(this.#nextScanMs, this.#nextStatusMs) : this.#nextProbeMs;
+    if (this.#up) {
+      for (const { worker, busy } of this.#slots.values()) {
+        if (!busy && !worker.ended) dueMs = Math.min(dueMs, worker.wakeAtMs ?? Infinity);
+      }
+    }
+    const done = new AbortController();
+    const either = AbortSignal.any([signal, done.signal]);
+    try {
+      await Promise.race([
+        this.#wakeup.wait(either),
+        clock.sleep(Math.max(0, dueMs - nowMs), either),
+      ]);
+    } finally {
+      done.abort();
+    }
+  }
+
+  async #followEvents(signal: AbortSignal): Promise<void> {
+    const { runtime, clock } = this.#options;
+    while (!signal.aborted) {
+      try {
+        for await (const event of runtime.containerEvents(signal)) {
+          if (!this.#eventsLive) this.#log.info("Following the runtime's events");
+          this.#eventsLive = true;
+          this.#onEvent(event.containerEventType, event.podSandboxStatus?.labels ?? {});
+        }
+      } catch (error) {
+        if (isAbort(error, signal) && signal.aborted) return;
+        if (isAppError(error, "unimplemented")) return;
+        this.#log.debug("The runtime's events broke off", { error: errorChain(error) });
+      }
+      this.#eventsLive = false;
+      this.#nextScanMs = 0;
+      this.#wakeup.wake();
+      await clock.sleep(EVENTS_RETRY_MS, signal);
+    }
+  }
+
+  /** Ends count; what was created or started was so by us. */
+  #onEvent(type: ContainerEventType, labels: Record<string, string>): void {
+    const isEnd = type === ContainerEventType.CONTAINER_STOPPED_EVENT ||
+      type === ContainerEventType.CONTAINER_DELETED_EVENT;
+    const slot = this.#slots.get(labels[LABEL.podUid] ?? "");
+    if (!isEnd || !slot) return;
+    slot.dirty = true;
+    this.#wakeup.wake();
+  }
+}

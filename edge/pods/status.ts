@@ -1,0 +1,207 @@
+/**
+ * PodStatus as kubelet writes it. Pure: what is desired, what the runtime shows, why a container
+ * waits, and the status written before (times of conditions, vanished runs, and the terminal phase
+ * that never goes back come from there).
+ */
+import { toTime } from "../../shared/clock.ts";
+import type {
+  Condition,
+  ContainerStatus,
+  Pod,
+  PodPhase,
+  PodStatus,
+} from "../../shared/k8s/types.ts";
+import { containerStatus } from "./container_status.ts";
+import { currentSandbox, newestSandbox, type ObservedPod } from "./observed.ts";
+import { isSidecar, type Waiting } from "./plan.ts";
+import { qosClass } from "./qos.ts";
+
+export interface StatusInput {
+  pod: Pod;
+  observed: ObservedPod;
+  previous: PodStatus | undefined;
+  waiting: ReadonlyMap<string, Waiting>;
+  hostIps: readonly string[];
+  /** "containerd": the scheme of container ids. */
+  runtimeName: string;
+  /** Wall clock. */
+  nowMs: number;
+}
+
+export function podStatus(input: StatusInput): PodStatus {
+  const { pod, observed, previous } = input;
+  const initContainerStatuses = (pod.spec.initContainers ?? [])
+    .map((c) => containerStatus(c, input, true));
+  const containerStatuses = pod.spec.containers.map((c) => containerStatus(c, input, false));
+  const phase = phaseOf(pod, initContainerStatuses, containerStatuses, previous?.phase);
+  const status: PodStatus = {
+    phase,
+    conditions: conditionsOf(input, phase, initContainerStatuses, containerStatuses),
+    qosClass: qosClass(pod),
+    startTime: previous?.startTime ?? toTime(input.nowMs),
+    containerStatuses,
+  };
+  if (initContainerStatuses.length > 0) status.initContainerStatuses = initContainerStatuses;
+  if (previous?.reason) status.reason = previous.reason;
+  if (previous?.message) status.message = previous.message;
+  if (input.hostIps[0]) {
+    status.hostIP = input.hostIps[0];
+    status.hostIPs = input.hostIps.map((ip) => ({ ip }));
+  }
+  const ips = podIps(pod, observed, previous, input.hostIps);
+  if (ips[0]) {
+    status.podIP = ips[0];
+    status.podIPs = ips.map((ip) => ({ ip }));
+  }
+  return status;
+}
+
+/** The status of a pod the node refuses; it never ran and never will. */
+export function rejectedStatus(
+  pod: Pod,
+  rejection: { reason: string; message: string },
+  nowMs: number,
+): PodStatus {
+  return {
+    phase: "Failed",
+    reason: rejection.reason,
+    message: rejection.message,
+    qosClass: qosClass(pod),
+    startTime: toTime(nowMs),
+  };
+}
+
+function podIps(
+  pod: Pod,
+  observed: ObservedPod,
+  previous: PodStatus | undefined,
+  hostIps: readonly string[],
+): readonly string[] {
+  if (pod.spec.hostNetwork) return observed.sandboxes.length > 0 ? hostIps : [];
+  const ips = (currentSandbox(observed) ?? newestSandbox(observed))?.ips ?? [];
+  return ips.length > 0 ? ips : previous?.podIPs?.map(({ ip }) => ip) ?? [];
+}
+
+function phaseOf(
+  pod: Pod,
+  init: readonly ContainerStatus[],
+  main: readonly ContainerStatus[],
+  previous: PodPhase | undefined,
+): PodPhase {
+  if (previous === "Succeeded" || previous === "Failed") return previous;
+  const policy = pod.spec.restartPolicy ?? "Always";
+  const steps = init.filter((_, i) => !isSidecar(pod.spec.initContainers![i]!));
+  const failed = steps.some((s) => (s.state?.terminated?.exitCode ?? 0) !== 0);
+  const deleting = pod.metadata.deletionTimestamp !== undefined;
+  if (failed && (policy === "Never" || deleting)) return "Failed";
+  const pendingInit = steps.some((s) => s.state?.terminated?.exitCode !== 0);
+  const begun = main.some((s) =>
+    s.state?.running ?? s.state?.terminated ?? s.lastState?.terminated
+  );
+  if (pendingInit && !begun) return "Pending";
+  const fresh = main.some((s) => s.state?.waiting && !s.lastState?.terminated);
+  if (fresh && !(deleting && begun)) return "Pending";
+  if (main.some((s) => s.state?.running)) return "Running";
+  const ends = main.map((s) => s.state?.terminated ?? s.lastState?.terminated);
+  if (ends.length === 0) return "Pending";
+  const allGood = ends.every((t) => t?.exitCode === 0);
+  if (deleting) return allGood ? "Succeeded" : "Failed";
+  if (policy === "Always") return "Running";
+  if (main.some((s) => s.state?.waiting)) return "Running";
+  if (allGood) return "Succeeded";
+  return policy === "Never" ? "Failed" : "Running";
+}
+
+interface Verdict {
+  type: string;
+  ok: boolean;
+  reason?: string;
+  message?: string;
+}
+
+function conditionsOf(
+  input: StatusInput,
+  phase: PodPhase,
+  init: readonly ContainerStatus[],
+  main: readonly ContainerStatus[],
+): Condition[] {
+  const { pod, observed } = input;
+  const ended = phase === "Succeeded"
+    ? "PodCompleted"
+    : phase === "Failed"
+    ? "PodFailed"
+    : undefined;
+  const sandbox = currentSandbox(observed);
+  const unready = main.filter((s) => !s.ready).map((s) => s.name);
+  const incomplete = main.some((s) => s.state?.running)
+    ? []
+    : init.filter((s) => !s.ready).map((s) => s.name);
+  const contained: Verdict = ended
+    ? { type: "ContainersReady", ok: false, reason: ended }
+    : unready.length > 0
+    ? {
+      type: "ContainersReady",
+      ok: false,
+      reason: "ContainersNotReady",
+      message: `containers with unready status: [${unready.join(" ")}]`,
+    }
+    : { type: "ContainersReady", ok: true };
+  const verdicts: Verdict[] = [
+    {
+      type: "PodReadyToStartContainers",
+      ok: sandbox !== undefined && (pod.spec.hostNetwork === true || sandbox.ips.length > 0),
+    },
+    ended === "PodCompleted"
+      ? { type: "Initialized", ok: true, reason: ended }
+      : incomplete.length > 0
+      ? {
+        type: "Initialized",
+        ok: false,
+        reason: "ContainersNotInitialized",
+        message: `containers with incomplete status: [${incomplete.join(" ")}]`,
+      }
+      : { type: "Initialized", ok: true },
+    readyVerdict(pod, contained),
+    contained,
+  ];
+  return mergeConditions(input, verdicts);
+}
+
+function readyVerdict(pod: Pod, contained: Verdict): Verdict {
+  const shut = (pod.spec.readinessGates ?? []).map((g) => g.conditionType).filter((type) =>
+    !pod.status?.conditions?.some((c) => c.type === type && c.status === "True")
+  );
+  if (!contained.ok || shut.length === 0) return { ...contained, type: "Ready" };
+  return {
+    type: "Ready",
+    ok: false,
+    reason: "ReadinessGatesNotReady",
+    message: `the status of pod readiness gate "${shut[0]}" is not "True", but False`,
+  };
+}
+
+/** Ours with the time they last turned; others' conditions travel along as they are. */
+function mergeConditions(input: StatusInput, verdicts: readonly Verdict[]): Condition[] {
+  const now = toTime(input.nowMs);
+  const before = input.previous?.conditions ?? [];
+  const desired = input.pod.status?.conditions ?? [];
+  const ours = verdicts.map(({ type, ok, reason, message }): Condition => {
+    const status = ok ? "True" : "False";
+    const old = before.find((c) => c.type === type) ?? desired.find((c) => c.type === type);
+    return {
+      type,
+      status,
+      lastProbeTime: null,
+      lastTransitionTime: old?.status === status && old.lastTransitionTime
+        ? old.lastTransitionTime
+        : now,
+      ...(reason ? { reason } : {}),
+      ...(message ? { message } : {}),
+    };
+  });
+  const scheduled = desired.find((c) => c.type === "PodScheduled") ??
+    before.find((c) => c.type === "PodScheduled") ??
+    { type: "PodScheduled", status: "True", lastProbeTime: null, lastTransitionTime: now };
+  const known = new Set([...ours.map((c) => c.type), "PodScheduled"]);
+  return [...ours, scheduled, ...desired.filter((c) => !known.has(c.type))];
+}

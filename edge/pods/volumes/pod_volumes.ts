@@ -1,0 +1,190 @@
+/**
+ * The volumes of pods on this node's disk, below `<podsDir>/<uid>`. `prepare` may be called at any
+ * time and as often as one likes: it makes what is missing, swaps in changed content, and leaves a
+ * running pod's mounts alone. `remove` takes everything of a pod away.
+ */
+import { AppError, errorChain } from "../../../shared/errors.ts";
+import { tryParseQuantity, wholeValue } from "../../../shared/k8s/quantity.ts";
+import type { Container, Pod, Volume, VolumeMount } from "../../../shared/k8s/types.ts";
+import { roomLogger } from "../../../shared/log.ts";
+import { MountPropagation } from "../../../shared/gen/runtime/v1/api_pb.ts";
+import { expand } from "../env.ts";
+import type { MountInit } from "../to_cri.ts";
+import { writeAtomically } from "./atomic_writer.ts";
+import { prepareHostPath } from "./host_path.ts";
+import type { Mounter } from "./mounter.ts";
+import { isSafeName } from "./paths.ts";
+import { type PayloadContext, volumePayload } from "./payload.ts";
+import { resolveSubPath } from "./sub_path.ts";
+
+/** A volume that cannot be set up; the message names it, in kubelet's words. */
+export class VolumeError extends Error {
+  override readonly name = "VolumeError";
+}
+
+export interface PreparedVolume {
+  path: string;
+  /** Content that comes from the API is never written by containers. */
+  readOnly: boolean;
+}
+
+export type PreparedVolumes = ReadonlyMap<string, PreparedVolume>;
+
+export class PodVolumes {
+  readonly #podsDir: string;
+  readonly #mounter: Mounter;
+  readonly #log = roomLogger("edge", "pods", "volumes");
+
+  constructor(podsDir: string, mounter: Mounter) {
+    this.#podsDir = podsDir;
+    this.#mounter = mounter;
+  }
+
+  podDir(uid: string): string {
+    return `${this.#podsDir}/${uid}`;
+  }
+
+  /** Throws VolumeError for the first volume that cannot be set up. */
+  async prepare(context: PayloadContext): Promise<PreparedVolumes> {
+    const prepared = new Map<string, PreparedVolume>();
+    for (const volume of context.pod.spec.volumes ?? []) {
+      try {
+        prepared.set(volume.name, await this.#prepareOne(volume, context));
+      } catch (error) {
+        throw new VolumeError(
+          `MountVolume.SetUp failed for volume "${volume.name}" : ${errorChain(error)}`,
+          { cause: error },
+        );
+      }
+    }
+    return prepared;
+  }
+
+  async #prepareOne(volume: Volume, context: PayloadContext): Promise<PreparedVolume> {
+    if (!isSafeName(volume.name)) {
+      throw new AppError("invalid", `volume name must be a DNS label, got "${volume.name}"`);
+    }
+    const { uid = "" } = context.pod.metadata;
+    const path = `${this.podDir(uid)}/volumes/${volume.name}`;
+    if (volume.hostPath) {
+      await prepareHostPath(volume.hostPath.path, volume.hostPath.type ?? "");
+      return { path: volume.hostPath.path, readOnly: false };
+    }
+    if (volume.emptyDir) {
+      await this.#prepareEmptyDir(path, volume.emptyDir, context.pod);
+      return { path, readOnly: false };
+    }
+    const payload = volumePayload(volume, context);
+    if (!payload) {
+      const source = Object.keys(volume).filter((key) => key !== "name").join(", ");
+      throw new AppError("unimplemented", `volume source ${source || "(none)"} is not supported`);
+    }
+    await Deno.mkdir(path, { recursive: true, mode: 0o755 });
+    if (volume.secret) await this.#tryTmpfs(path);
+    const gid = context.pod.spec.securityContext?.fsGroup;
+    await writeAtomically(path, payload, gid === undefined ? {} : { gid });
+    return { path, readOnly: true };
+  }
+
+  async #prepareEmptyDir(
+    path: string,
+    source: { medium?: string; sizeLimit?: string },
+    pod: Pod,
+  ): Promise<void> {
+    const isNew = await makeFolder(path);
+    if (source.medium === "Memory") {
+      const limit = source.sizeLimit ? tryParseQuantity(String(source.sizeLimit)) : undefined;
+      await this.#mounter.mountTmpfs(path, limit ? wholeValue(limit) : 0);
+    } else if (source.medium) {
+      throw new AppError("unimplemented", `emptyDir medium ${source.medium} is not supported`);
+    }
+    if (!isNew) return;
+    const gid = pod.spec.securityContext?.fsGroup;
+    if (gid !== undefined) await Deno.chown(path, null, gid);
+    await Deno.chmod(path, gid === undefined ? 0o777 : 0o2777);
+  }
+
+  /** Secrets belong in memory; where no tmpfs can be had, in a folder only root can enter. */
+  async #tryTmpfs(path: string): Promise<void> {
+    try {
+      await this.#mounter.mountTmpfs(path, 0);
+      await Deno.chmod(path, 0o755);
+    } catch (error) {
+      this.#log.debug("Secret volume is kept on disk", { path, error: errorChain(error) });
+    }
+  }
+
+  /** The mounts a container asks for; AppError when one names no volume or leaves it. */
+  async mounts(
+    container: Container,
+    volumes: PreparedVolumes,
+    env: ReadonlyMap<string, string>,
+  ): Promise<MountInit[]> {
+    const mounts: MountInit[] = [];
+    for (const mount of container.volumeMounts ?? []) {
+      const volume = volumes.get(mount.name);
+      if (!volume) {
+        throw new AppError(
+          "not_found",
+          `mount of ${container.name} names no volume: ${mount.name}`,
+        );
+      }
+      const part = mount.subPathExpr ? expand(mount.subPathExpr, env) : mount.subPath;
+      mounts.push({
+        containerPath: mount.mountPath.startsWith("/") ? mount.mountPath : `/${mount.mountPath}`,
+        hostPath: part ? await resolveSubPath(volume.path, part) : volume.path,
+        readonly: volume.readOnly || mount.readOnly === true,
+        propagation: propagation(mount),
+      });
+    }
+    return mounts;
+  }
+
+  /** Uids that have a folder here. */
+  async uids(): Promise<string[]> {
+    const found: string[] = [];
+    try {
+      for await (const entry of Deno.readDir(this.#podsDir)) {
+        if (entry.isDirectory) found.push(entry.name);
+      }
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+    }
+    return found;
+  }
+
+  /** Unmounts and removes all of a pod's folder; absent is done. */
+  async remove(uid: string): Promise<void> {
+    const dir = this.podDir(uid);
+    try {
+      await Deno.lstat(dir);
+    } catch (error) {
+      if (error instanceof Deno.errors.NotFound) return;
+      throw error;
+    }
+    await this.#mounter.unmountBelow(dir);
+    await Deno.remove(dir, { recursive: true });
+  }
+}
+
+async function makeFolder(path: string): Promise<boolean> {
+  await Deno.mkdir(path.slice(0, path.lastIndexOf("/")), { recursive: true, mode: 0o755 });
+  try {
+    await Deno.mkdir(path);
+    return true;
+  } catch (error) {
+    if (error instanceof Deno.errors.AlreadyExists) return false;
+    throw error;
+  }
+}
+
+function propagation(mount: VolumeMount): MountPropagation {
+  switch (mount.mountPropagation) {
+    case "HostToContainer":
+      return MountPropagation.PROPAGATION_HOST_TO_CONTAINER;
+    case "Bidirectional":
+      return MountPropagation.PROPAGATION_BIDIRECTIONAL;
+    default:
+      return MountPropagation.PROPAGATION_PRIVATE;
+  }
+}
