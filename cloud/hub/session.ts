@@ -7,7 +7,7 @@
  *     live --(stream end | end())--> ending --(tasks joined)--> over
  */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
-import { TaskScope } from "../../shared/async/task_scope.ts";
+import { TaskScope, untilAborted } from "../../shared/async/task_scope.ts";
 import { Wakeup } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { AppError, errorChain, isAppError } from "../../shared/errors.ts";
@@ -255,10 +255,7 @@ export class NodeSession implements SessionClaim {
 
   /** After the end, cuts off a peer that does not end its side. */
   async #farewell(readDone: AbortSignal): Promise<void> {
-    await new Promise<void>((resolve) => {
-      AbortSignal.any([readDone, this.#ended.signal])
-        .addEventListener("abort", () => resolve(), { once: true });
-    });
+    await untilAborted(AbortSignal.any([readDone, this.#ended.signal]));
     try {
       await this.#options.clock.sleep(FAREWELL_MS, readDone);
     } catch {

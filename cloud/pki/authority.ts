@@ -11,7 +11,7 @@ import type { Random } from "../../shared/random.ts";
 import {
   exportPrivateKey,
   generateKeyPair,
-  KEY_ALGORITHM,
+  importKeyPair,
   loadX509,
   sha256Hex,
   SIGNATURE_ALGORITHM,
@@ -91,20 +91,12 @@ async function selfSign(keys: CryptoKeyPair, { clock, random }: AuthorityOptions
   return certificate.toString("pem") + "\n";
 }
 
-/** Both halves of a PKCS#8 key: the public one is in the private one's JWK. */
 async function importKeys(pem: string, file: string): Promise<CryptoKeyPair> {
-  const { PemConverter } = await loadX509();
   try {
-    const der = PemConverter.decodeFirst(pem);
-    const privateKey = await crypto.subtle.importKey("pkcs8", der, KEY_ALGORITHM, true, ["sign"]);
-    const { kty, crv, x, y } = await crypto.subtle.exportKey("jwk", privateKey);
-    const jwk = { kty, crv, x, y } as JsonWebKey; // exactly the public members
-    const publicKey = await crypto.subtle.importKey("jwk", jwk, KEY_ALGORITHM, true, ["verify"]);
-    return { privateKey, publicKey };
+    return await importKeyPair(pem);
   } catch (cause) {
-    throw new AppError("invalid", `Cannot read ${file}: not an ECDSA P-256 key in PEM`, { file }, {
-      cause,
-    });
+    const message = `Cannot read ${file}: not an ECDSA P-256 key in PEM`;
+    throw new AppError("invalid", message, { file }, { cause });
   }
 }
 

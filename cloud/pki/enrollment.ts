@@ -7,6 +7,7 @@ import type { X509Certificate } from "@peculiar/x509";
 import type { Clock } from "../../shared/clock.ts";
 import { AppError } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
+import { parseToken } from "../../shared/wire/join_token.ts";
 import {
   loadX509,
   NODE_USER_PREFIX,
@@ -18,7 +19,6 @@ import type { NodeRegistry } from "./node_registry.ts";
 import { checkNodeName, CLIENT_AUTH, CLOCK_SKEW_MS, RENEWAL_GRACE_MS } from "./profiles.ts";
 import { parseRequest, type Signer } from "./signer.ts";
 import type { TokenStore } from "./token_store.ts";
-import { parseToken } from "./tokens.ts";
 
 const log = roomLogger("cloud", "pki");
 

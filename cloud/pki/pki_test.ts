@@ -4,6 +4,7 @@ import { X509Certificate } from "node:crypto";
 import { type Clock, SystemClock } from "../../shared/clock.ts";
 import { AppError, type ErrorCode } from "../../shared/errors.ts";
 import { SystemRandom } from "../../shared/random.ts";
+import { formatToken, parseToken } from "../../shared/wire/join_token.ts";
 import { generateKeyPair, loadX509, SIGNATURE_ALGORITHM } from "../../shared/wire/x509.ts";
 import { openAuthority } from "./authority.ts";
 import { NodeEnrollment } from "./enrollment.ts";
@@ -11,7 +12,7 @@ import { NodeRegistry } from "./node_registry.ts";
 import { checkNodeName } from "./profiles.ts";
 import { Signer } from "./signer.ts";
 import { TokenStore } from "./token_store.ts";
-import { checkUse, formatToken, parseToken, type TokenRecord } from "./tokens.ts";
+import { checkUse, type TokenRecord } from "./tokens.ts";
 
 const random = new SystemRandom();
 const HOUR_MS = 3_600_000;

@@ -7,17 +7,11 @@ import { join } from "@std/path";
 import type { Clock } from "../../shared/clock.ts";
 import { AppError } from "../../shared/errors.ts";
 import type { Random } from "../../shared/random.ts";
+import { formatToken, parseToken, toBase64Url } from "../../shared/wire/join_token.ts";
 import { sha256Hex } from "../../shared/wire/x509.ts";
 import { fileError, makeSecretDir, readIfPresent, replaceFile, SECRET_MODE } from "./files.ts";
 import { checkNodeName } from "./profiles.ts";
-import {
-  checkUse,
-  formatToken,
-  parseRecord,
-  parseToken,
-  toBase64Url,
-  type TokenRecord,
-} from "./tokens.ts";
+import { checkUse, parseRecord, type TokenRecord } from "./tokens.ts";
 
 const SECRET_BYTES = 32;
 const ID_CHARS = 10;

@@ -1,19 +1,8 @@
 /**
- * The rules of join tokens, pure. A token is `skerry1.<hash>.<id>.<secret>`: the hash lets the node
- * check the authority before it trusts it, the id names the record, the secret (256 random bits)
- * proves possession. Only its SHA-256 is stored; it is too random to be guessed from that.
+ * The rules of join tokens, pure. Of the secret only its SHA-256 is stored: 256 random bits are not
+ * guessed from that. The text a token has is in shared/wire/join_token.ts.
  */
 import { AppError } from "../../shared/errors.ts";
-
-const PREFIX = "skerry1";
-const TOKEN = /^skerry1\.([A-Za-z0-9_-]{43})\.([a-z0-9]{10})\.([A-Za-z0-9_-]{43})$/;
-
-export interface TokenParts {
-  /** SHA-256 of the authority's certificate (DER), hex. */
-  authorityHash: string;
-  id: string;
-  secret: string;
-}
 
 /** What is kept of a token, one file each. */
 export interface TokenRecord {
@@ -27,22 +16,6 @@ export interface TokenRecord {
   expiresAtMs: number;
   uses: number;
   usesLeft: number;
-}
-
-export function formatToken(parts: TokenParts): string {
-  return [PREFIX, hexToBase64Url(parts.authorityHash), parts.id, parts.secret].join(".");
-}
-
-export function parseToken(token: string): TokenParts {
-  const match = TOKEN.exec(token.trim());
-  if (!match) {
-    throw new AppError(
-      "invalid",
-      "Malformed join token: must be skerry1.<hash>.<id>.<secret>, as `token create` prints it",
-    );
-  }
-  const [, hash, id, secret] = match;
-  return { authorityHash: base64UrlToHex(hash!), id: id!, secret: secret! };
 }
 
 /** Throws, with the reason, unless the record allows `node` to spend a use now. */
@@ -95,18 +68,4 @@ export function equalHex(a: string, b: string): boolean {
   let difference = 0;
   for (let i = 0; i < a.length; i++) difference |= a.charCodeAt(i) ^ b.charCodeAt(i);
   return difference === 0;
-}
-
-export function toBase64Url(bytes: Uint8Array): string {
-  return btoa(String.fromCharCode(...bytes)).replaceAll("+", "-").replaceAll("/", "_")
-    .replaceAll("=", "");
-}
-
-function hexToBase64Url(hex: string): string {
-  return toBase64Url(Uint8Array.from(hex.match(/../g) ?? [], (pair) => parseInt(pair, 16)));
-}
-
-function base64UrlToHex(text: string): string {
-  const binary = atob(text.replaceAll("-", "+").replaceAll("_", "/"));
-  return Array.from(binary, (c) => c.charCodeAt(0).toString(16).padStart(2, "0")).join("");
 }

@@ -30,11 +30,15 @@ export function toConnectError(error: unknown): ConnectError {
   return new ConnectError("Internal error", Code.Internal, undefined, undefined, error);
 }
 
-/** The peer's error as ours; what is not a Connect error is a broken transport: "unavailable". */
+/**
+ * The peer's error as ours. An error that did not come from the peer (it has a cause on this side, or
+ * is no Connect error) is a broken transport: "unavailable".
+ */
 export function fromConnectError(error: unknown): AppError {
   if (error instanceof AppError) return error;
   if (error instanceof ConnectError) {
-    const code = APP_CODES.get(error.code) ?? "unavailable";
+    const local = error.cause !== undefined && error.code !== Code.Canceled;
+    const code = local ? "unavailable" : APP_CODES.get(error.code) ?? "unavailable";
     return new AppError(code, error.rawMessage, {}, { cause: error.cause });
   }
   return new AppError("unavailable", errorChain(error) || "Connection lost", {}, { cause: error });

@@ -36,3 +36,25 @@ export async function sha256Hex(bytes: Uint8Array<ArrayBuffer> | ArrayBuffer): P
   const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
   return Array.from(hash, (b) => b.toString(16).padStart(2, "0")).join("");
 }
+
+/** Both halves of a PKCS#8 key in PEM: the public one is in the private one's JWK. */
+export async function importKeyPair(pem: string): Promise<CryptoKeyPair> {
+  const { PemConverter } = await loadX509();
+  const der = PemConverter.decodeFirst(pem);
+  const privateKey = await crypto.subtle.importKey("pkcs8", der, KEY_ALGORITHM, true, ["sign"]);
+  const { kty, crv, x, y } = await crypto.subtle.exportKey("jwk", privateKey);
+  const jwk = { kty, crv, x, y } as JsonWebKey; // exactly the public members
+  const publicKey = await crypto.subtle.importKey("jwk", jwk, KEY_ALGORITHM, true, ["verify"]);
+  return { privateKey, publicKey };
+}
+
+/** A PKCS#10 request in PEM that shows possession of `keys`. */
+export async function createRequest(keys: CryptoKeyPair, commonName: string): Promise<string> {
+  const x509 = await loadX509();
+  const request = await x509.Pkcs10CertificateRequestGenerator.create({
+    name: new x509.Name([{ CN: [commonName] }]).toString(),
+    keys,
+    signingAlgorithm: SIGNATURE_ALGORITHM,
+  });
+  return request.toString("pem");
+}
