@@ -19,7 +19,7 @@ const EVENT_AGE_MS_MAX = 24 * 60 * 60 * 1000;
 const REPEAT_WINDOW_MS = 10 * 60 * 1000;
 /** Kubernetes refuses longer messages. */
 const MESSAGE_CHARS_MAX = 1024;
-/** Rows dropped at most per recorded event: more than come in, so age and bound are kept up with. */
+/** Rows dropped at most per recorded event: more than come in, so both bounds are met. */
 const DROPS_PER_EVENT = 4;
 const COMPONENT = "skerry-edge";
 

@@ -54,7 +54,7 @@ function history(steps: { key: string; version: number | null }[][]): DesiredBat
   });
 }
 
-Deno.test("judge() keeps a ledger on the cloud's history, whatever is lost, repeated or late", () => {
+Deno.test("judge() keeps to the cloud's history, whatever is lost, repeated or late", () => {
   fc.assert(fc.property(
     fc.array(fc.array(change, { maxLength: 3 }), { minLength: 1, maxLength: 6 }),
     fc.array(fc.nat({ max: 5 }), { maxLength: 20 }),

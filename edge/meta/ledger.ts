@@ -1,7 +1,7 @@
 /**
  * Desired state as accepted from the cloud: judged, committed whole with its head, then published,
- * and only then may it be acknowledged. Batches are taken one at a time. Identities and versions are
- * kept in memory for the digest; objects are read from the store.
+ * and only then may it be acknowledged. Batches are taken one at a time. Identities and versions
+ * are kept in memory for the digest; objects are read from the store.
  */
 import { KeyedMutex } from "../../shared/async/keyed_mutex.ts";
 import { Changes } from "../../shared/async/wakeup.ts";

@@ -3,8 +3,8 @@
  * memory, the reports in the store. Sequences rise over restarts and are never used twice: they are
  * reserved in blocks, so that a put writes one row and rarely two.
  *
- * Bounds: `control` and `status` refuse new keys with `exhausted` when full (their keys are pods and
- * the node, so full means a bug or an attack); `event` drops its oldest and counts it.
+ * Bounds: `control` and `status` refuse new keys with `exhausted` when full (their keys are pods
+ * and the node, so full means a bug or an attack); `event` drops its oldest and counts it.
  */
 import { Changes } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
@@ -163,7 +163,8 @@ export class DurableOutbox implements Outbox {
   #makeRoom(lane: OutboxLane, key: string): Entry | undefined {
     const items = this.#lanes[lane];
     const known = this.#byKey.get(key)?.lane === lane;
-    // only events are ever dropped; replacements on their way count as new, which errs on the safe side
+    // only events are ever dropped; replacements on their way count as new, which errs on the safe
+    // side
     const dropping = lane === "event" ? this.#dropping.size : 0;
     const size = items.size + this.#arriving[lane] - dropping;
     if (known || size < OUTBOX_ITEMS_MAX[lane]) return undefined;

@@ -37,7 +37,7 @@ Deno.test("DurableOutbox keeps the latest per key and forgets only what was name
   assertEquals([keys(outbox), outbox.stats().depth], [[], 0]);
 });
 
-Deno.test("DurableOutbox keeps a replacement that was on its way when its elder was acked", async () => {
+Deno.test("DurableOutbox keeps a replacement on its way when its elder is acked", async () => {
   const store = new MemoryStore();
   const outbox = new DurableOutbox({ store, clock });
   const first = await outbox.put("status", "k", gone("1"));
@@ -49,7 +49,7 @@ Deno.test("DurableOutbox keeps a replacement that was on its way when its elder 
   assertEquals(keys(new DurableOutbox({ store, clock })), ["k"]);
 });
 
-Deno.test("DurableOutbox never uses a sequence twice, also after a restart when empty", async () => {
+Deno.test("DurableOutbox never uses a sequence twice, also after a restart", async () => {
   const store = new MemoryStore();
   let highest = 0;
   for (let round = 0; round < 3; round++) {

@@ -91,7 +91,7 @@ class DenoDiskFile implements DiskFile {
 }
 
 async function takeLock(path: string): Promise<DiskLock> {
-  const file = await Deno.open(path, { read: true, write: true, create: true, mode: 0o600 });
+  const { file, writable } = await openLockFile(path);
   try {
     if (!(await file.tryLock(true))) {
       const holder = (await Deno.readTextFile(path)).trim();
@@ -103,14 +103,30 @@ async function takeLock(path: string): Promise<DiskLock> {
         { holder },
       );
     }
-    await file.truncate(0);
-    await file.write(new TextEncoder().encode(`${Deno.pid}\n`));
+    // The name is for people; the lock holds without it, also when the disk is full.
+    if (writable) await writeHolder(file).catch(() => {});
   } catch (error) {
     file.close();
     throw error;
   }
   // The lock ends with the descriptor; the file stays, because removing it would race a newcomer.
   return { release: () => Promise.resolve(file.close()) };
+}
+
+/** On a read-only disk an existing lock file does: the lock is on the descriptor. */
+async function openLockFile(path: string): Promise<{ file: Deno.FsFile; writable: boolean }> {
+  try {
+    const options = { read: true, write: true, create: true, mode: 0o600 };
+    return { file: await Deno.open(path, options), writable: true };
+  } catch (error) {
+    if (!(error instanceof Error && "code" in error && error.code === "EROFS")) throw error;
+    return { file: await Deno.open(path, { read: true }), writable: false };
+  }
+}
+
+async function writeHolder(file: Deno.FsFile): Promise<void> {
+  await file.truncate(0);
+  await file.write(new TextEncoder().encode(`${Deno.pid}\n`));
 }
 
 async function guard<T>(verb: string, path: string, work: () => Promise<T>): Promise<T> {

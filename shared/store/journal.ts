@@ -43,16 +43,15 @@ export class Journal {
     const path = `${dir}/${name}`;
     const first = new Uint8Array(chunkBytes);
     first.set(encodeHeader(header));
-    const file = await disk.open(path + TMP_SUFFIX, "create");
     let renamed = false;
+    let file: DiskFile;
     try {
-      await file.writeAt(0, first);
-      await file.syncData();
+      await writeWhole(disk, path + TMP_SUFFIX, first);
       renamed = true;
       await disk.rename(path + TMP_SUFFIX, path);
       await disk.syncDir(dir);
+      file = await disk.open(path, "existing");
     } catch (error) {
-      file.close();
       await undoCreate(disk, dir, renamed ? path : undefined, path + TMP_SUFFIX, error);
       throw error;
     }
@@ -133,6 +132,16 @@ export class Journal {
         cause: error,
       });
     }
+  }
+}
+
+async function writeWhole(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
+  const file = await disk.open(path, "create");
+  try {
+    await file.writeAt(0, bytes);
+    await file.syncData();
+  } finally {
+    file.close();
   }
 }
 

@@ -5,8 +5,8 @@
  *     0x5A  length:24  crc32c(payload):32  crc32c(bytes 0..7):24  0xA5   payload   0xA5
  *
  * A frame is written only after the one before it was synced, and only over zeros that were synced
- * before it: that is how `scanSegment` tells a torn last write (zeros where bytes should be, nothing
- * after) from damage (anything else). All numbers little-endian.
+ * before it: that is how `scanSegment` tells a torn last write (zeros where bytes should be,
+ * nothing after) from damage (anything else). All numbers little-endian.
  */
 import { AppError, invariant } from "../errors.ts";
 import { crc32c } from "./crc32c.ts";
@@ -46,7 +46,7 @@ export function encodeHeader(header: SegmentHeader): Uint8Array<ArrayBuffer> {
   return bytes;
 }
 
-/** The header, or undefined when it is damaged; throws `internal` for a format of a later version. */
+/** The header, or undefined when damaged; throws `internal` for a format of a later version. */
 export function decodeHeader(bytes: Uint8Array, name: string): SegmentHeader | undefined {
   if (bytes.length < HEADER_BYTES || MAGIC.some((b, i) => bytes[i] !== b)) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset);

@@ -1,7 +1,7 @@
 /**
  * The store without a disk, for unit tests of other rooms: the same checks, the same copying of
- * values and the same order of keys and commits, nothing durable. `failNext` makes a commit fail the
- * way a disk would.
+ * values and the same order of keys and commits, nothing durable. `failNext` makes a commit fail
+ * the way a disk would.
  */
 import { AppError } from "../errors.ts";
 import { STORE_LIMITS, type StoreLimits } from "./limits.ts";

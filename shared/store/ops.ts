@@ -7,7 +7,7 @@ import { BUCKET_BYTES_MAX, KEY_BYTES_MAX, type StoreLimits } from "./limits.ts";
 import type { StoreOp } from "./port.ts";
 import type { ValueCodec } from "./value_codec.ts";
 
-/** `[0, bucket, key, value]` puts, `[1, bucket, key]` deletes; other kinds are for later formats. */
+/** `[0, bucket, key, value]` puts, `[1, bucket, key]` deletes; other kinds are for later. */
 export type RawOp =
   | [kind: 0, bucket: string, key: string, value: Uint8Array<ArrayBuffer>]
   | [kind: 1, bucket: string, key: string];

@@ -1,6 +1,6 @@
 /**
- * The durable store both sides use: buckets of records, each a key and a CBOR-able value. A commit is
- * all or nothing and resolves only when it is on disk (journal record written and fdatasync'ed;
+ * The durable store both sides use: buckets of records, each a key and a CBOR-able value. A commit
+ * is all or nothing and resolves only when it is on disk (journal record written and fdatasync'ed;
  * commits that wait together share one sync). Reads see only what is durable.
  */
 export type StoreOp =

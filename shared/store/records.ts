@@ -13,7 +13,7 @@ export function encodeBatch(batch: Batch): Uint8Array<ArrayBuffer> {
   return encodeCbor(batch);
 }
 
-/** Reads a payload whose checksum held; what it cannot understand was written by a later version. */
+/** Reads a payload whose checksum held; what it does not know is of a later version. */
 export function decodeBatch(payload: Uint8Array): Batch {
   const batch = decodeCbor(payload);
   if (!isBatch(batch)) {

@@ -15,7 +15,7 @@ import { SetAside } from "./set_aside.ts";
 import type { SqlJsStatic } from "./sql_js.d.ts";
 import { SqliteState } from "./state.ts";
 
-/** After damage, sequences jump by this past the last one seen: the lost ones are never used twice. */
+/** After damage, sequences jump by this past the last one seen: lost ones are not used again. */
 const SEQUENCE_JUMP = 65_536;
 
 export type JournalPlan =

@@ -1,7 +1,8 @@
 /**
- * Loads SQLite (sql.js) from source and from a compiled, bundled program alike. From source its WASM
- * lies beside the package's JavaScript; a build embeds a copy (`deno compile --include`) under one of
- * EMBEDDED_WASM_PATHS, relative to the bundle. Nothing is loaded before the first store is opened.
+ * Loads SQLite (sql.js) from source and from a compiled, bundled program alike. From source its
+ * WASM lies beside the package's JavaScript; a build embeds a copy (`deno compile --include`) under
+ * one of EMBEDDED_WASM_PATHS, relative to the bundle. Nothing is loaded before the first store is
+ * opened.
  */
 // @ts-types="./sql_js.d.ts"
 import initSqlJs, { type SqlJsStatic } from "sql.js";

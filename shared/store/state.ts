@@ -148,7 +148,7 @@ export class SqliteState {
 
 function prepareAll(db: Database): Record<keyof typeof STATEMENTS, Statement> {
   db.run(PRAGMAS);
-  const names = Object.keys(STATEMENTS) as (keyof typeof STATEMENTS)[]; // keys of the constant above
+  const names = Object.keys(STATEMENTS) as (keyof typeof STATEMENTS)[]; // keys of it
   const entries = names.map((name) => [name, db.prepare(STATEMENTS[name])] as const);
   return Object.fromEntries(entries) as Record<keyof typeof STATEMENTS, Statement>; // one per name
 }

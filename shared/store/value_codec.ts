@@ -1,7 +1,7 @@
 /**
  * The one place where values become bytes and bytes become values, for journal, state and snapshot
- * alike; sealing at rest is a ValueCodec around this one. Plain CBOR (RFC 8949): maps with text keys,
- * no record extensions, so any CBOR reader can read a snapshot.
+ * alike; sealing at rest is a ValueCodec around this one. Plain CBOR (RFC 8949): maps with text
+ * keys, no record extensions, so any CBOR reader can read a snapshot.
  */
 import { Encoder } from "cbor-x";
 import { AppError } from "../errors.ts";
