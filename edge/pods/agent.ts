@@ -44,6 +44,8 @@ export interface PodAgentOptions {
     podLogs: string;
     /** Profiles that `Localhost` seccomp names. */
     seccomp: string;
+    /** Where the kernel shows cgroups: /sys/fs/cgroup. */
+    cgroup: string;
   };
   /** As read from this machine by `readHost`. */
   host: HostFacts & { dns: DnsSettings; hostsFile: string };
@@ -118,6 +120,7 @@ export class PodAgent {
       admissions: new Admissions(options.node.allocatable),
       node,
       watch,
+      cgroupRoot: options.dirs.cgroup,
       scanMs: options.scanMs,
       onRecorded: notify,
       onRuntimeChange: notify,

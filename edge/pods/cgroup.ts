@@ -2,7 +2,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { LinuxContainerResourcesSchema } from "../../shared/gen/runtime/v1/api_pb.ts";
 import type { Container, Pod } from "../../shared/k8s/types.ts";
-import { amountOf, oomScore, qosClass } from "./qos.ts";
+import { amountOf, oomScore, type QosClass, qosClass } from "./qos.ts";
 
 export type CgroupDriver = "cgroupfs" | "systemd";
 
@@ -24,8 +24,17 @@ const CPU_SHARES_MIN = 2;
 const CPU_SHARES_MAX = 262_144;
 
 export function cgroupParent(pod: Pod, driver: CgroupDriver): string {
-  const uid = pod.metadata.uid ?? "";
-  const qos = qosClass(pod);
+  return parentOf(qosClass(pod), driver, pod.metadata.uid ?? "");
+}
+
+/** Every place a pod's cgroup may lie, whatever its class was and the driver is. */
+export function cgroupParents(uid: string): string[] {
+  const classes: QosClass[] = ["Guaranteed", "Burstable", "BestEffort"];
+  const drivers: CgroupDriver[] = ["cgroupfs", "systemd"];
+  return drivers.flatMap((driver) => classes.map((qos) => parentOf(qos, driver, uid)));
+}
+
+function parentOf(qos: QosClass, driver: CgroupDriver, uid: string): string {
   const level = qos === "Guaranteed" ? "" : qos.toLowerCase();
   if (driver === "cgroupfs") {
     return level ? `/kubepods/${level}/pod${uid}` : `/kubepods/pod${uid}`;

@@ -13,6 +13,7 @@ import type { PodRef } from "../../shared/wire/report.ts";
 import type { PodRecords } from "../meta/port.ts";
 import type { Admissions } from "./admission.ts";
 import type { BackoffTable } from "./backoff_table.ts";
+import { removePodCgroups } from "./cgroup_files.ts";
 import type { Outcome, PodExecutor, PodWork } from "./executor.ts";
 import type { Images } from "./images.ts";
 import { containerHash } from "./marks.ts";
@@ -37,6 +38,8 @@ export interface WorkerDeps {
   admissions: Admissions;
   node: NodeView;
   watch: RuntimeWatch;
+  /** Where the kernel shows cgroups. */
+  cgroupRoot: string;
   /** Told after each status that was recorded. */
   onRecorded: () => void;
 }
@@ -263,6 +266,7 @@ export class PodWorker {
     const { volumes, records, images, observer, admissions, node, onRecorded } = this.#deps;
     await volumes.remove(this.ref.uid);
     await removeFolder(podLogDir(this.ref, node.criContext().podLogsDir));
+    await removePodCgroups(this.#deps.cgroupRoot, this.ref.uid);
     if (pod || records.get(this.ref.uid)) await records.recordGone(this.ref);
     images.forget(this.ref.uid);
     observer.forget(this.ref.uid);

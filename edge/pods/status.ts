@@ -11,7 +11,7 @@ import type {
   PodPhase,
   PodStatus,
 } from "../../shared/k8s/types.ts";
-import { containerStatus } from "./container_status.ts";
+import { containerStatus } from "./status_container.ts";
 import { currentSandbox, newestSandbox, type ObservedPod } from "./observed.ts";
 import { isSidecar, type Waiting } from "./plan.ts";
 import { qosClass } from "./qos.ts";

@@ -138,6 +138,7 @@ export class TestNode implements AsyncDisposable {
         pods: `${this.dir}/pods`,
         podLogs: `${this.dir}/logs`,
         seccomp: `${this.dir}/seccomp`,
+        cgroup: `${this.dir}/cgroup`,
       },
       host: {
         memoryBytes: 4 * 1024 ** 3,
