@@ -8,6 +8,7 @@
  * nobody depends on the beat and it may be made slower; a real cluster needs it under the 40 s the
  * lease holds.
  */
+import { waitAtMost } from "../../shared/async/wait_at_most.ts";
 import { Wakeup } from "../../shared/async/wakeup.ts";
 import { type Clock, toMicroTime } from "../../shared/clock.ts";
 import { AppError, errorChain, isAbort, isAppError } from "../../shared/errors.ts";
@@ -18,7 +19,6 @@ import type { NodeSessions } from "../hub/port.ts";
 import type { KubeClient } from "../kube/port.ts";
 import { forEachBounded } from "./bounded.ts";
 import type { ObjectCache } from "./port.ts";
-import { waitAtMost } from "./wait_at_most.ts";
 
 export const LEASE_NAMESPACE = "kube-node-lease";
 const LEASE_DURATION_S = 40;

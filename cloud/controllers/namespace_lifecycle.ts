@@ -6,6 +6,7 @@
  *
  *     Terminating -> (delete what is there, look again)* -> empty -> finalize -> gone
  */
+import { waitAtMost } from "../../shared/async/wait_at_most.ts";
 import { Wakeup } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { AppError, errorChain, isAbort, isAppError } from "../../shared/errors.ts";
@@ -15,7 +16,6 @@ import { roomLogger } from "../../shared/log.ts";
 import type { KubeClient } from "../kube/port.ts";
 import { forEachBounded } from "./bounded.ts";
 import type { NamespacedResources, ObjectCache } from "./port.ts";
-import { waitAtMost } from "./wait_at_most.ts";
 
 const FINALIZER = "kubernetes";
 const WRITES_MAX = 16;

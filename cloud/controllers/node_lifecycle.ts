@@ -7,6 +7,7 @@
  * After a start of the cloud every node has startGraceMs to come back before it is called away. It
  * touches only nodes whose agent is ours, and looks at whole state at each wake-up.
  */
+import { waitAtMost } from "../../shared/async/wait_at_most.ts";
 import { Wakeup } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { AppError, errorChain, isAbort, isAppError } from "../../shared/errors.ts";
@@ -20,7 +21,6 @@ import type { EventRecorder } from "./events.ts";
 import { type HealthVerdict, judgeNode, type NodeLink } from "./node_health.ts";
 import { isEdgeNode } from "./node_report.ts";
 import type { ObjectCache } from "./port.ts";
-import { waitAtMost } from "./wait_at_most.ts";
 
 const WRITES_MAX = 32;
 const RETRY_MS = 1_000;

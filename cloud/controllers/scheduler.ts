@@ -15,6 +15,7 @@ import { GVR } from "../../shared/k8s/gvr.ts";
 import type { Condition, KubeObject, Node, Pod } from "../../shared/k8s/types.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
+import { waitAtMost } from "../../shared/async/wait_at_most.ts";
 import { Wakeup } from "../../shared/async/wakeup.ts";
 import type { KubeClient } from "../kube/port.ts";
 import { forEachBounded } from "./bounded.ts";
@@ -24,7 +25,6 @@ import { placePod } from "./placement.ts";
 import { mergeConditions } from "./pod_status.ts";
 import type { ObjectCache, ObjectChange } from "./port.ts";
 import { podKey } from "./project_node.ts";
-import { waitAtMost } from "./wait_at_most.ts";
 
 export const SCHEDULER_NAME = "default-scheduler";
 

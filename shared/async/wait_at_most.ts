@@ -1,6 +1,6 @@
 /** Waits for a wake-up, but no longer than `ms`: the beat of a driver that also looks by itself. */
-import type { Wakeup } from "../../shared/async/wakeup.ts";
-import type { Clock } from "../../shared/clock.ts";
+import type { Clock } from "../clock.ts";
+import type { Wakeup } from "./wakeup.ts";
 
 export async function waitAtMost(
   wakeup: Wakeup,
