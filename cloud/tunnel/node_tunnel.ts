@@ -80,7 +80,7 @@ export class NodeTunnel {
     request.signal.addEventListener("abort", onAbort, { once: true });
     this.#outgoing.send(frame(id, { case: "open", value: open }));
     if (request.body) void this.#sendBody(stream, request.body);
-    else stream.complete();
+    else stream.complete(true);
     return await head.promise;
   }
 

@@ -18,8 +18,9 @@ import {
 import { HUB_MESSAGE_BYTES_MAX } from "../../shared/limits.ts";
 import { HUB_SERVER_NAME } from "../../shared/wire/x509.ts";
 
-/** A connection without calls is of no use here; the session decides when it ends. */
-const IDLE_MS = 2_147_483_647;
+/** Never by itself: the session decides when a connection ends. Beyond what a timer can carry, so that
+ * the library starts none, which would outlive the connection. */
+const IDLE_MS = Number.MAX_SAFE_INTEGER;
 
 export interface Connection {
   address: string;

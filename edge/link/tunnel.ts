@@ -91,7 +91,8 @@ export class Tunnel {
       const headers = toFrameHeaders(response.headers);
       const head = { status: response.status, headers, hasBody };
       this.#outgoing.send(frame(id, { case: "head", value: head }));
-      await stream.pump(response.body);
+      if (response.body) await stream.pump(response.body);
+      else stream.complete(true);
     } catch (error) {
       if (isAbort(error, stream.signal)) return;
       log.warn("Request from the cloud failed", { path: open.path, error: errorChain(error) });

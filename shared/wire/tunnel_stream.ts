@@ -83,29 +83,29 @@ export class TunnelStream {
   }
 
   /** Sends all of `body` and completes our side; rejects when the stream ends before. */
-  async pump(body: ReadableStream<Uint8Array> | null): Promise<void> {
-    const reader = body?.getReader();
-    const stop = () => void reader?.cancel(this.signal.reason).catch(() => {}); // it is over anyway
+  async pump(body: ReadableStream<Uint8Array>): Promise<void> {
+    const reader = body.getReader();
+    const stop = () => void reader.cancel(this.signal.reason).catch(() => {}); // it is over anyway
     this.signal.addEventListener("abort", stop, { once: true });
     try {
       for (;;) {
-        const chunk = await reader?.read();
+        const chunk = await reader.read();
         this.signal.throwIfAborted();
-        if (!chunk || chunk.done) break;
+        if (chunk.done) break;
         await this.#write(chunk.value);
       }
       this.complete();
     } finally {
       this.signal.removeEventListener("abort", stop);
-      reader?.releaseLock();
+      reader.releaseLock();
     }
   }
 
-  /** Our side has nothing (more) to send. */
-  complete(): void {
+  /** Our side has nothing (more) to send; `known` when the peer has it from `has_body` already. */
+  complete(known = false): void {
     if (this.#localDone || this.#closed.signal.aborted) return;
     this.#localDone = true;
-    this.#options.outgoing.send(frame(this.id, { case: "end", value: {} }));
+    if (!known) this.#options.outgoing.send(frame(this.id, { case: "end", value: {} }));
     this.#closeWhenDone();
   }
 
