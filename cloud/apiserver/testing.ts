@@ -5,6 +5,7 @@ import { SeededRandom } from "../../shared/random.ts";
 import type { KubeObject } from "../../shared/k8s/types.ts";
 import { MemoryStore } from "../../shared/store/memory_store.ts";
 import type { Store } from "../../shared/store/port.ts";
+import { readLines } from "../kube/read_lines.ts";
 import { type ApiServer, type ApiServerOptions, createApiServer } from "./app.ts";
 import { SYSTEM } from "./authorize.ts";
 import type { UserInfo } from "./port.ts";
@@ -77,5 +78,76 @@ export function samplePod(name: string, more: Partial<KubeObject> = {}): KubeObj
     metadata: { name },
     spec: { containers: [{ name: "main", image: "registry.example/app:1" }] },
     ...more,
+  };
+}
+
+/** A clock that stands still until it is advanced; sleepers wake in the order of their times. */
+export class ManualClock implements Clock {
+  #ms = Date.parse("2026-01-01T00:00:00Z");
+  readonly #sleepers = new Set<{ atMs: number; wake: () => void }>();
+
+  nowMs(): number {
+    return this.#ms;
+  }
+
+  monotonicMs(): number {
+    return this.#ms;
+  }
+
+  sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return new Promise((resolve, reject) => {
+      if (signal?.aborted) return reject(signal.reason);
+      const onAbort = () => {
+        this.#sleepers.delete(sleeper);
+        reject(signal?.reason);
+      };
+      const wake = () => {
+        signal?.removeEventListener("abort", onAbort);
+        resolve();
+      };
+      const sleeper = { atMs: this.#ms + ms, wake };
+      this.#sleepers.add(sleeper);
+      signal?.addEventListener("abort", onAbort, { once: true });
+    });
+  }
+
+  advance(ms: number): void {
+    this.#ms += ms;
+    const due = [...this.#sleepers].filter(({ atMs }) => atMs <= this.#ms);
+    for (const sleeper of due.sort((a, b) => a.atMs - b.atMs)) {
+      this.#sleepers.delete(sleeper);
+      sleeper.wake();
+    }
+  }
+}
+
+export interface TestWatch {
+  /** The next event; undefined once the stream has ended. */
+  // deno-lint-ignore no-explicit-any -- tests look into events of every shape
+  next(): Promise<any>;
+  close(): Promise<void>;
+}
+
+/** Opens a watch as an administrator. */
+export async function openWatch(
+  { server }: TestServer,
+  path: string,
+  headers: Record<string, string> = {},
+): Promise<TestWatch> {
+  const response = await server.fetchAs(SYSTEM)(`http://test${path}`, { headers });
+  assertEquals(response.status, 200);
+  const controller = new AbortController();
+  const lines = readLines(response.body!, controller.signal);
+  return {
+    next: async () => {
+      const { done, value } = await lines.next();
+      return done ? undefined : JSON.parse(value);
+    },
+    close: async () => {
+      controller.abort();
+      await lines.return(undefined);
+      // a reader that never started holds nothing; the stream is ended here
+      if (!response.body!.locked) await response.body!.cancel();
+    },
   };
 }
