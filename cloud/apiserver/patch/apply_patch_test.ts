@@ -182,6 +182,28 @@ Deno.test("apply keeps what another applier holds, and conflicts without force",
   assertEquals(apply(forced, {}, "m").metadata.labels, { a: "9" });
 });
 
+Deno.test("appliers of the same object with nothing of the same field do not clash", () => {
+  const body = (spec: unknown) => ({ metadata: { name: "a" }, spec });
+  const run = (original: KubeObject | undefined, spec: unknown, fieldManager: string) =>
+    applyPatch(POD, original, { type: "apply", body: body(spec), fieldManager });
+  const first = run(
+    undefined,
+    { containers: [{ name: "a", args: ["x"] }], securityContext: {} },
+    "m",
+  );
+  const live = { ...first, metadata: { ...first.metadata, uid: "u" } };
+  const second = run(live, { containers: [{ name: "a", tty: true }], securityContext: {} }, "n");
+  assertEquals(second["spec"], {
+    containers: [{ name: "a", args: ["x"], tty: true }],
+    securityContext: {},
+  });
+  assertThrows(
+    () => run(live, { containers: [{ name: "a", args: ["y"] }] }, "n"),
+    AppError,
+    'conflict with "m": .spec.containers[{"name":"a"}].args',
+  );
+});
+
 Deno.test("apply removes a container that its manager leaves out", () => {
   const run = (original: KubeObject | undefined, names: string) =>
     applyPatch(POD, original, {

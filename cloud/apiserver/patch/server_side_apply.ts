@@ -207,8 +207,8 @@ function conflictPaths(
     const is = childOf(body, step).value;
     const here = step.startsWith("f:") ? `${path}.${step.slice(2)}` : `${path}[${step.slice(2)}]`;
     const nested = Object.keys(inner).length > 0 || Object.keys(held).length > 0;
-    // An empty map of ours beside a filled one of theirs merges: nothing to dispute
-    if (nested && typeof is === "object") {
+    // Two claims that a map exists do not clash; what is in it may
+    if (isJsonObject(is) || (nested && Array.isArray(is))) {
       return conflictPaths([was, is], [held, inner], here, [...steps, step]);
     }
     return deepEqual(was, is) ? [] : [{ path: here, steps: [...steps, step] }];
