@@ -2,8 +2,8 @@ import { assertEquals } from "@std/assert";
 import { GVR } from "../../shared/k8s/gvr.ts";
 import type { KubeObject } from "../../shared/k8s/types.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
+import { SimClock } from "../../shared/testing/sim_clock.ts";
 import { NamespaceLifecycle } from "./namespace_lifecycle.ts";
-import { ManualClock } from "./testing/manual_clock.ts";
 import { MemoryKube } from "./testing/memory_kube.ts";
 import { sampleConfigMap, samplePod } from "./testing/samples.ts";
 import { settle, until } from "./testing/until.ts";
@@ -14,7 +14,7 @@ function namespace(name: string, more: Partial<KubeObject["metadata"]> = {}): Ku
 
 Deno.test("a deleted namespace goes once its pods have ended; others stay as they are", async () => {
   const kube = new MemoryKube();
-  const clock = new ManualClock();
+  const clock = new SimClock();
   const namespaces = kube.cache<KubeObject>(GVR.namespaces);
   const resources = () => Promise.resolve([GVR.pods, GVR.configmaps]);
   await using scope = new TaskScope();
@@ -32,6 +32,6 @@ Deno.test("a deleted namespace goes once its pods have ended; others stay as the
   assertEquals(kube.all(GVR.configmaps).map((object) => object.metadata.name), ["other"]);
   assertEquals(kube.all(GVR.namespaces).length, 2);
   kube.remove(GVR.pods, "team", "web"); // the node has confirmed
-  clock.advance(1_000);
+  await clock.advance(1_000);
   await until(() => kube.all(GVR.namespaces).length === 1, "the namespace to go");
 });

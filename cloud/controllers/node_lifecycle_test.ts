@@ -3,11 +3,11 @@ import { GVR } from "../../shared/k8s/gvr.ts";
 import type { Lease, Node } from "../../shared/k8s/types.ts";
 import { SeededRandom } from "../../shared/random.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
+import { SimClock } from "../../shared/testing/sim_clock.ts";
 import { EventRecorder } from "./events.ts";
 import { LeaseKeeper } from "./leases.ts";
 import { NodeLifecycle } from "./node_lifecycle.ts";
 import { AGENT_ANNOTATION } from "./node_report.ts";
-import { ManualClock } from "./testing/manual_clock.ts";
 import { MemoryKube } from "./testing/memory_kube.ts";
 import { sampleNode } from "./testing/samples.ts";
 import { FakeSessions } from "./testing/sessions.ts";
@@ -15,7 +15,7 @@ import { settle, until } from "./testing/until.ts";
 
 function startWorld() {
   const kube = new MemoryKube();
-  const clock = new ManualClock();
+  const clock = new SimClock();
   const sessions = new FakeSessions();
   const nodes = kube.cache<Node>(GVR.nodes);
   const events = new EventRecorder(kube, clock, new SeededRandom(1), "node-controller");
@@ -50,10 +50,10 @@ Deno.test("a node whose session ended becomes Unknown after the grace, and is ta
   await settle();
   world.sessions.close("n1");
   await settle();
-  world.clock.advance(9_000);
+  await world.clock.advance(9_000);
   await settle();
   assertEquals(world.ready()?.status, "True");
-  world.clock.advance(1_000);
+  await world.clock.advance(1_000);
   await until(() => world.taints().length > 0, "the taint");
   assertEquals(world.ready()?.status, "Unknown");
   assertEquals(world.ready()?.reason, "NodeStatusUnknown");
@@ -69,10 +69,10 @@ Deno.test("a session that returns within the grace changes nothing", async () =>
   await settle();
   world.sessions.close("n1");
   await settle();
-  world.clock.advance(9_000);
+  await world.clock.advance(9_000);
   world.sessions.open("n1");
   await settle();
-  world.clock.advance(60_000);
+  await world.clock.advance(60_000);
   await settle();
   assertEquals(world.ready()?.status, "True");
   assertEquals(world.taints(), []);
@@ -82,7 +82,7 @@ Deno.test("the node's own report makes it Ready again; the taint goes with the s
   await using world = startWorld();
   world.kube.put(GVR.nodes, edgeNode());
   await settle();
-  world.clock.advance(40_000);
+  await world.clock.advance(40_000);
   await until(() => world.taints().length > 0, "the taint");
   world.sessions.open("n1");
   await settle();
@@ -97,10 +97,10 @@ Deno.test("after a start of the cloud nodes have the longer grace", async () => 
   await using world = startWorld();
   world.kube.put(GVR.nodes, edgeNode());
   await settle();
-  world.clock.advance(39_000);
+  await world.clock.advance(39_000);
   await settle();
   assertEquals(world.ready()?.status, "True");
-  world.clock.advance(1_000);
+  await world.clock.advance(1_000);
   await until(() => world.ready()?.status === "Unknown", "Unknown");
 });
 
@@ -108,7 +108,7 @@ Deno.test("nodes of other agents are left alone", async () => {
   await using world = startWorld();
   world.kube.put(GVR.nodes, sampleNode("n1"));
   await settle();
-  world.clock.advance(100_000);
+  await world.clock.advance(100_000);
   await settle();
   assertEquals(world.kube.calls, []);
 });
@@ -117,7 +117,7 @@ Deno.test("a report that comes late does not make an absent node Ready for long"
   await using world = startWorld();
   world.kube.put(GVR.nodes, edgeNode());
   await settle();
-  world.clock.advance(40_000);
+  await world.clock.advance(40_000);
   await until(() => world.ready()?.status === "Unknown", "Unknown");
   world.kube.put(GVR.nodes, edgeNode());
   await until(() => world.ready()?.status === "Unknown", "Unknown again");
@@ -131,11 +131,11 @@ Deno.test("the lease is made with the session, renewed each beat, and left alone
   assertEquals(world.lease()?.spec?.renewTime, "2026-01-01T00:00:00.000000Z");
   assertEquals(world.lease()?.metadata.ownerReferences?.[0]?.uid, world.node()?.metadata.uid);
   await settle();
-  world.clock.advance(10_000);
+  await world.clock.advance(10_000);
   await until(() => world.lease()?.spec?.renewTime === "2026-01-01T00:00:10.000000Z", "renewal");
   world.sessions.close("n1");
   await settle();
-  world.clock.advance(30_000);
+  await world.clock.advance(30_000);
   await settle();
   assertEquals(world.lease()?.spec?.renewTime, "2026-01-01T00:00:10.000000Z");
 });

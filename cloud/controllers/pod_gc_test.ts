@@ -2,8 +2,8 @@ import { assertEquals } from "@std/assert";
 import { GVR } from "../../shared/k8s/gvr.ts";
 import type { Node, Pod } from "../../shared/k8s/types.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
+import { SimClock } from "../../shared/testing/sim_clock.ts";
 import { planPodGc, PodGc, type PodGcWorld } from "./pod_gc.ts";
-import { ManualClock } from "./testing/manual_clock.ts";
 import { MemoryKube } from "./testing/memory_kube.ts";
 import { sampleNode, samplePod } from "./testing/samples.ts";
 import { settle, until } from "./testing/until.ts";
@@ -69,7 +69,7 @@ Deno.test("planPodGc() removes the oldest ended pods above the bound", () => {
 
 Deno.test("PodGc removes orphans, but asks again whether the node is gone", async () => {
   const kube = new MemoryKube();
-  const clock = new ManualClock();
+  const clock = new SimClock();
   const pods = kube.cache<Pod>(GVR.pods);
   const nodes = kube.cache<Node>(GVR.nodes);
   await using scope = new TaskScope();
@@ -80,7 +80,7 @@ Deno.test("PodGc removes orphans, but asks again whether the node is gone", asyn
   kube.put(GVR.pods, samplePod("web", { nodeName: "gone" }));
   for (let beat = 0; beat < 4; beat++) {
     await settle();
-    clock.advance(20_000);
+    await clock.advance(20_000);
   }
   await until(() => kube.all(GVR.pods).length === 0, "the orphan to go");
   assertEquals(kube.calls.map((call) => call.verb), ["update", "delete"]);

@@ -6,8 +6,8 @@ import { SeededRandom } from "../../shared/random.ts";
 import { MemoryStore } from "../../shared/store/memory_store.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import { inventoryDigest } from "../../shared/wire/desired.ts";
+import { SimClock } from "../../shared/testing/sim_clock.ts";
 import { Projector, type ProjectorCaches } from "./projector.ts";
-import { ManualClock } from "./testing/manual_clock.ts";
 import { MemoryKube } from "./testing/memory_kube.ts";
 import { sampleConfigMap, sampleNode, samplePod } from "./testing/samples.ts";
 import { settle, until } from "./testing/until.ts";
@@ -15,7 +15,7 @@ import { settle, until } from "./testing/until.ts";
 class World implements AsyncDisposable {
   readonly kube: MemoryKube;
   readonly store: MemoryStore;
-  readonly clock = new ManualClock();
+  readonly clock = new SimClock();
   readonly scope = new TaskScope();
   readonly projector: Projector;
   readonly caches: ProjectorCaches;
@@ -152,9 +152,9 @@ Deno.test("a generation is visible only once it is durable, and a refused commit
   const { kube, store, clock } = world;
   store.failNext(new AppError("exhausted", "disk full"));
   kube.put(GVR.pods, samplePod("web", { nodeName: "n1" }));
-  await until(() => clock.sleepers === 1, "the retry to wait");
+  await until(() => clock.pending === 1, "the retry to wait");
   assertEquals(world.generation(), 0);
-  clock.advance(1_000);
+  await clock.advance(1_000);
   await until(() => world.generation() === 1, "generation 1");
 });
 

@@ -4,15 +4,15 @@ import { GVR } from "../../shared/k8s/gvr.ts";
 import type { Event, Node, Pod } from "../../shared/k8s/types.ts";
 import { SeededRandom } from "../../shared/random.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
+import { SimClock } from "../../shared/testing/sim_clock.ts";
 import { Scheduler } from "./scheduler.ts";
-import { ManualClock } from "./testing/manual_clock.ts";
 import { MemoryKube } from "./testing/memory_kube.ts";
 import { sampleNode, samplePod } from "./testing/samples.ts";
 import { settle, until } from "./testing/until.ts";
 
 function startWorld() {
   const kube = new MemoryKube();
-  const clock = new ManualClock();
+  const clock = new SimClock();
   const pods = kube.cache<Pod>(GVR.pods);
   const nodes = kube.cache<Node>(GVR.nodes);
   const scheduler = new Scheduler({ kube, pods, nodes, clock, random: new SeededRandom(1) });
@@ -92,9 +92,9 @@ Deno.test("a failed binding is tried again after a while", async () => {
   };
   world.kube.put(GVR.nodes, sampleNode("n1"));
   world.kube.put(GVR.pods, samplePod("web"));
-  await until(() => world.clock.sleepers === 1, "the retry to wait");
+  await until(() => world.clock.pending === 1, "the retry to wait");
   isDown = false;
-  world.clock.advance(1_000);
+  await world.clock.advance(1_000);
   await until(() => world.pod("web")?.spec.nodeName === "n1", "the binding");
 });
 

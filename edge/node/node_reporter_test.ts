@@ -1,58 +1,20 @@
 import { assertEquals } from "@std/assert";
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import { Changes } from "../../shared/async/wakeup.ts";
-import type { Clock } from "../../shared/clock.ts";
 import { AppError } from "../../shared/errors.ts";
 import type { Node } from "../../shared/k8s/types.ts";
+import { SimClock } from "../../shared/testing/sim_clock.ts";
 import type { Report } from "../../shared/wire/report.ts";
 import { NodeReporter } from "./node_reporter.ts";
 import type { RuntimeHealth } from "./port.ts";
 import { IDENTITY, MACHINE, RUNTIME } from "./testing/samples.ts";
-
-/** Sleeps end when `advance` has gone far enough. */
-class ManualClock implements Clock {
-  #nowMs = 0;
-  readonly #sleepers = new Set<{ atMs: number; wake: () => void }>();
-
-  nowMs(): number {
-    return this.#nowMs;
-  }
-
-  monotonicMs(): number {
-    return this.#nowMs;
-  }
-
-  sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    return new Promise((resolve, reject) => {
-      const sleeper = { atMs: this.#nowMs + ms, wake: resolve };
-      this.#sleepers.add(sleeper);
-      signal?.addEventListener("abort", () => {
-        this.#sleepers.delete(sleeper);
-        reject(signal.reason);
-      }, { once: true });
-    });
-  }
-
-  async advance(ms: number): Promise<void> {
-    const endMs = this.#nowMs + ms;
-    while (this.#nowMs < endMs) {
-      this.#nowMs = Math.min(endMs, this.#nowMs + 10_000);
-      for (const sleeper of [...this.#sleepers]) {
-        if (sleeper.atMs > this.#nowMs) continue;
-        this.#sleepers.delete(sleeper);
-        sleeper.wake();
-      }
-      await settle();
-    }
-  }
-}
 
 async function settle(): Promise<void> {
   for (let turn = 0; turn < 100; turn++) await Promise.resolve();
 }
 
 function startWorld() {
-  const clock = new ManualClock();
+  const clock = new SimClock();
   const changes = new Changes();
   const reports: Node[] = [];
   const world = {
