@@ -5,7 +5,7 @@
  * do not carry this node's mark do not exist for the agent.
  */
 import type { Clock } from "../../shared/clock.ts";
-import { isAppError } from "../../shared/errors.ts";
+import { AppError, isAppError } from "../../shared/errors.ts";
 import {
   type Container,
   ContainerState,
@@ -27,6 +27,9 @@ const STATES: Record<ContainerState, ObservedState> = {
   [ContainerState.CONTAINER_EXITED]: "exited",
   [ContainerState.CONTAINER_UNKNOWN]: "unknown",
 };
+
+/** Once because it may have just been removed, once more because things come in pairs. */
+const OBSERVE_TRIES = 3;
 
 interface Seen {
   ref: PodRef;
@@ -98,6 +101,18 @@ export class RuntimeObserver {
   }
 
   async observe(ref: PodRef, signal: AbortSignal): Promise<ObservedPod> {
+    for (let tries = 0; tries < OBSERVE_TRIES; tries++) {
+      const observed = await this.#observeOnce(ref, signal);
+      if (observed) return observed;
+    }
+    // To take it as absent would be to run it twice.
+    throw new AppError("internal", "Cannot observe pod: runtime lists what it says is not there", {
+      ...ref,
+    });
+  }
+
+  /** Undefined when something went away between the list and the question about it. */
+  async #observeOnce(ref: PodRef, signal: AbortSignal): Promise<ObservedPod | undefined> {
     const labelSelector = { [LABEL.podUid]: ref.uid };
     const [sandboxList, containerList] = await Promise.all([
       this.#runtime.listPodSandbox({ labelSelector }, signal),
@@ -109,10 +124,10 @@ export class RuntimeObserver {
     const listedSandboxes = sandboxList.filter(mine);
     const listed = containerList.filter(mine);
     const seen = this.#seenOf(ref);
-    seen.sandboxPrint = printOf(listedSandboxes);
-    seen.containerPrint = printOf(listed);
-    const sandboxes = await Promise.all(listedSandboxes.map((s) => this.#sandbox(s, seen, signal)));
-    const containers = await Promise.all(listed.map((c) => this.#container(c, seen, signal)));
+    const [sandboxes, containers] = await Promise.all([
+      Promise.all(listedSandboxes.map((s) => this.#sandbox(s, seen, signal))),
+      Promise.all(listed.map((c) => this.#container(c, seen, signal))),
+    ]);
     const observed: ObservedPod = {
       ...ref,
       sandboxes: sandboxes.filter((s) => s !== undefined),
@@ -120,6 +135,11 @@ export class RuntimeObserver {
     };
     seen.sandboxes = new Map(observed.sandboxes.map((s) => [s.id, s]));
     seen.containers = new Map(observed.containers.map((c) => [c.id, c]));
+    const isWhole = observed.sandboxes.length === listedSandboxes.length &&
+      observed.containers.length === listed.length;
+    if (!isWhole) return undefined;
+    seen.sandboxPrint = printOf(listedSandboxes);
+    seen.containerPrint = printOf(listed);
     return observed;
   }
 
@@ -152,7 +172,7 @@ export class RuntimeObserver {
         ips: ips.filter((ip) => ip !== ""),
       };
     } catch (error) {
-      // Removed between the list and the question: it is not there.
+      // Removed between the list and the question, or a lie: observe() asks again.
       if (isAppError(error, "not_found")) return undefined;
       throw error;
     }
