@@ -1,0 +1,104 @@
+/** What the edge says of itself on the local API, gathered from the rooms that know. */
+import { type Clock, toTime } from "../shared/clock.ts";
+import type { Event, Node } from "../shared/k8s/types.ts";
+import type { Store } from "../shared/store/port.ts";
+import { VERSION } from "../shared/version.ts";
+import { objectKey } from "../shared/wire/keys.ts";
+import type { EdgeFacts, EdgeStatus, HealthCheck, LinkStatus } from "./api/port.ts";
+import type { EdgeConfig } from "./config.ts";
+import type { EventLog, Ledger, Outbox } from "./meta/port.ts";
+import type { RuntimeHealth } from "./node/port.ts";
+
+export interface EdgeFactsSources {
+  config: EdgeConfig;
+  memory: { store: Store; ledger: Ledger; outbox: Outbox; events: EventLog };
+  startedAtMs: number;
+  /** Undefined when the identity cannot be used; `linkProblem` then says why. */
+  link: () => { status(): LinkStatus; certificateNotAfterMs: number } | undefined;
+  linkProblem: () => string | undefined;
+  runtime: () => RuntimeHealth;
+  node: () => Node;
+  clock: Clock;
+}
+
+export class EdgeFactsView implements EdgeFacts {
+  readonly #sources: EdgeFactsSources;
+
+  constructor(sources: EdgeFactsSources) {
+    this.#sources = sources;
+  }
+
+  status(): EdgeStatus {
+    const { config, memory, startedAtMs, link, linkProblem, runtime, clock } = this.#sources;
+    const { depth, oldestAtMs, dropped } = memory.outbox.stats();
+    const { cloudId, generation } = memory.ledger.head;
+    const { ready, name, version, message } = runtime();
+    const notAfterMs = link()?.certificateNotAfterMs;
+    const problem = linkProblem();
+    return {
+      node: config.nodeName,
+      version: VERSION,
+      link: link()?.status() ?? {
+        state: "idle",
+        since: toTime(startedAtMs),
+        ...(problem === undefined ? {} : { lastError: problem }),
+      },
+      ledger: { cloudId, generation, objects: memory.ledger.inventory().length },
+      outbox: {
+        depth,
+        dropped,
+        ...(oldestAtMs === undefined ? {} : { oldestAt: toTime(oldestAtMs) }),
+      },
+      store: { lastSequence: memory.store.lastSequence, damage: this.#damage() },
+      runtime: {
+        endpoint: config.runtime.endpoint,
+        ready,
+        ...(name === undefined ? {} : { name }),
+        ...(version === undefined ? {} : { version }),
+        ...(message === undefined ? {} : { message }),
+      },
+      certificate: {
+        expired: notAfterMs !== undefined && notAfterMs < clock.nowMs(),
+        ...(notAfterMs === undefined ? {} : { notAfter: toTime(notAfterMs) }),
+      },
+      startedAt: toTime(startedAtMs),
+      config: { ok: true },
+    };
+  }
+
+  /**
+   * The link is not among them: a node that is cut off is ready. What was set aside as damaged is
+   * reported in the status, and does not make the node unready for good.
+   */
+  checks(): HealthCheck[] {
+    const { linkProblem, runtime } = this.#sources;
+    const problem = linkProblem();
+    const { ready, message } = runtime();
+    const because = (why: string | undefined) => (why === undefined ? {} : { message: why });
+    return [
+      { name: "store", ok: true },
+      { name: "identity", ok: problem === undefined, ...because(problem) },
+      { name: "runtime", ok: ready, ...(ready ? {} : because(message)) },
+    ];
+  }
+
+  /** The node as the cloud knows it, with the status it has just now. */
+  node(): Node {
+    const { config, memory, node } = this.#sources;
+    const key = objectKey({ group: "", resource: "nodes" }, undefined, config.nodeName);
+    const known = memory.ledger.get<Node>(key);
+    const status = node().status;
+    return known ? { ...known, ...(status ? { status } : {}) } : node();
+  }
+
+  events(): Event[] {
+    return this.#sources.memory.events.list();
+  }
+
+  #damage(): string[] {
+    return this.#sources.memory.store.recovery.damage.map((damage) =>
+      `${damage.what} in ${damage.file}` +
+      (damage.setAsideAs === undefined ? "" : `, set aside as ${damage.setAsideAs}`)
+    );
+  }
+}
