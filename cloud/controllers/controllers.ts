@@ -2,7 +2,7 @@
  * All controllers of the cloud over one set of caches. `desired` and `sink` are what the hub needs;
  * `attachSessions` closes the circle, because the hub is built from them. Start order:
  *
- *     new Controllers -> new hub(desired, sink) -> attachSessions(hub's) -> run -> ready -> hub serves
+ *     new Controllers -> new hub(desired, sink) -> attachSessions -> run -> ready -> hub serves
  */
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import { Changes } from "../../shared/async/wakeup.ts";

@@ -29,7 +29,7 @@ class Source implements FollowedResource<KubeObject> {
   }
 }
 
-Deno.test("DeltaCache tells single steps, none before the first list and none for the same", async () => {
+Deno.test("DeltaCache tells single steps, none before the first list or for the same", async () => {
   const source = new Source();
   const cache = new DeltaCache(source);
   const steps: string[] = [];

@@ -15,7 +15,7 @@ export type EventSubject =
   | { kind: "pod"; namespace: string; name: string; uid: string }
   | { kind: "refused"; reason: string };
 
-/** What the event is about, by its own words; that the pod is on the node is checked by the caller. */
+/** What the event says it is about; that the pod is on the node is checked by the caller. */
 export function eventSubject(node: string, event: Event): EventSubject {
   const about = event.involvedObject ?? {};
   const namespace = event.metadata.namespace;

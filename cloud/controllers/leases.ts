@@ -1,7 +1,7 @@
 /**
  * Renews kube-node-lease/<node> for every node with a live session: the sign of life that
- * Kubernetes' own controllers and people look for. Whether a node is away is decided by its session,
- * never by the lease.
+ * Kubernetes' own controllers and people look for. Whether a node is away is decided by its
+ * session, never by the lease.
  *
  * Cost: all leases of one beat are renewed side by side, so their commits share a few syncs of the
  * disk; a renewal is a merge patch of one field, without a read before it. With the embedded API

@@ -12,7 +12,7 @@ function namespace(name: string, more: Partial<KubeObject["metadata"]> = {}): Ku
   return { metadata: { name, ...more }, spec: { finalizers: ["kubernetes"] } };
 }
 
-Deno.test("a deleted namespace goes once its pods have ended; others stay as they are", async () => {
+Deno.test("a deleted namespace goes once its pods have ended; others stay", async () => {
   const kube = new MemoryKube();
   const clock = new SimClock();
   const namespaces = kube.cache<KubeObject>(GVR.namespaces);

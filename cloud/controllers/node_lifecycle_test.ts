@@ -43,7 +43,7 @@ function edgeNode(name = "n1"): Node {
   return sampleNode(name, { metadata: { name, annotations: { [AGENT_ANNOTATION]: "edge" } } });
 }
 
-Deno.test("a node whose session ended becomes Unknown after the grace, and is tainted", async () => {
+Deno.test("a node whose session ended is Unknown after the grace, and tainted", async () => {
   await using world = startWorld();
   world.kube.put(GVR.nodes, edgeNode());
   world.sessions.open("n1");
@@ -78,7 +78,7 @@ Deno.test("a session that returns within the grace changes nothing", async () =>
   assertEquals(world.taints(), []);
 });
 
-Deno.test("the node's own report makes it Ready again; the taint goes with the session", async () => {
+Deno.test("the node's own report makes it Ready again; then the taint goes", async () => {
   await using world = startWorld();
   world.kube.put(GVR.nodes, edgeNode());
   await settle();
@@ -123,7 +123,7 @@ Deno.test("a report that comes late does not make an absent node Ready for long"
   await until(() => world.ready()?.status === "Unknown", "Unknown again");
 });
 
-Deno.test("the lease is made with the session, renewed each beat, and left alone after", async () => {
+Deno.test("a lease comes with the session, is renewed each beat, and left alone after", async () => {
   await using world = startWorld();
   world.kube.put(GVR.nodes, edgeNode());
   world.sessions.open("n1");

@@ -1,7 +1,7 @@
 /**
  * Which node a pod goes to: filters in kube-scheduler's order and with its words, then scores with
- * its weights (free cpu and memory 1, preferred affinity 2, PreferNoSchedule 3). Ties go to the node
- * with fewer pods, then by name, so that the same world gives the same answer. Pure.
+ * its weights (free cpu and memory 1, preferred affinity 2, PreferNoSchedule 3). Ties go to the
+ * node with fewer pods, then by name, so that the same world gives the same answer. Pure.
  */
 import type { Pod } from "../../shared/k8s/types.ts";
 import { meetsAffinity, preferredWeight } from "./node_affinity.ts";

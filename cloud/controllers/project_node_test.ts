@@ -77,7 +77,7 @@ Deno.test("projectNode() holds the node, its pods and what they name, and nothin
   assertEquals([...items.keys()], ["nodes//n1", "pods/default/web", "configmaps/default/there"]);
 });
 
-Deno.test("travelForm() strips status and managedFields, and keeps the status of an ended pod", () => {
+Deno.test("travelForm() strips status and managedFields; an ended pod keeps its status", () => {
   const running = samplePod("web", {}, { status: { phase: "Running" } });
   const managed = { ...running, metadata: { ...running.metadata, managedFields: [{}] } };
   const travelling = travelForm(podKey(running), managed);

@@ -2,13 +2,13 @@
  * Keeps every node's projection: what it must hold, under a generation that rises with each change
  * of content and survives restarts of the cloud (the same content keeps its generation).
  *
- *     loading -> serving                a half-loaded world would look like deletions, so nothing is
- *                                       served before all caches hold their first list
+ *     loading -> serving     a half-loaded world would look like deletions, so nothing is served
+ *                            before all caches hold their first list
  *     change -> dirty -> (digest differs) -> store.commit -> visible -> listeners
  *
  * A generation and its digest are on disk before anyone sees them: a node can never hold a
  * generation that a restarted cloud gives to other content. Records of nodes that are gone stay (a
- * few dozen bytes each): a node that comes back under the same name must not meet lower generations.
+ * few dozen bytes each): a node that comes back under its name must not meet lower generations.
  */
 import type { Clock } from "../../shared/clock.ts";
 import { AppError, errorChain, invariant, isAbort } from "../../shared/errors.ts";
@@ -124,7 +124,8 @@ export class Projector implements DesiredSource {
     if (!Number.isSafeInteger(generation) || generation < 0 || generation > current) {
       throw new AppError(
         "invalid",
-        `Cannot keep acknowledgement of ${node}: generation must be <= ${current}, got ${generation}`,
+        `Cannot keep acknowledgement: generation must be <= ${current}, got ${generation}`,
+        { node },
       );
     }
     if (generation <= this.acknowledgedGeneration(node)) return;

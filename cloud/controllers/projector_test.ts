@@ -55,7 +55,7 @@ class World implements AsyncDisposable {
   }
 }
 
-Deno.test("a bound pod and what it names appear under a new generation, others do not", async () => {
+Deno.test("a bound pod and what it names make a new generation, others do not", async () => {
   await using world = await new World().start();
   const { kube, projector } = world;
   let calls = 0;
@@ -121,7 +121,7 @@ Deno.test("one changed pod among a thousand costs one digest", async () => {
   assertEquals(projector.digests - before, 1);
 });
 
-Deno.test("the same content keeps its generation over a restart; other content gets the next", async () => {
+Deno.test("over a restart the same content keeps its generation, other gets the next", async () => {
   const kube = new MemoryKube();
   const store = new MemoryStore();
   let cloudId = "";
@@ -147,7 +147,7 @@ Deno.test("nothing is served before the caches hold their first list", () => {
   assertThrows(() => world.projector.projection("n1"), AppError, "caches are still loading");
 });
 
-Deno.test("a generation is visible only once it is durable, and a refused commit is retried", async () => {
+Deno.test("a generation is visible once it is durable, and a refused commit is retried", async () => {
   await using world = await new World().start();
   const { kube, store, clock } = world;
   store.failNext(new AppError("exhausted", "disk full"));

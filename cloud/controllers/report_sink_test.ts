@@ -81,7 +81,7 @@ Deno.test("pod_status of another node, another uid or a missing pod is dropped",
   assertEquals(world.pod()?.status, undefined);
 });
 
-Deno.test("pod_status is decided again after a conflict, keeping what the other wrote", async () => {
+Deno.test("pod_status is decided again after a conflict, keeping the other's change", async () => {
   await using world = startWorld();
   world.kube.put(GVR.pods, boundPod());
   let isFirst = true;

@@ -4,7 +4,7 @@
  *
  *     pending -> assumed (counted on its node) -> bound       the cache shows spec.nodeName
  *                       \-> pending                           binding failed; tried again
- *     pending -> waiting: PodScheduled=False and an event, once per message; decided again on change
+ *     pending -> waiting: PodScheduled=False and an event, once per message; decided anew on change
  *
  * Losing a race for a pod is not an error: the next pass sees the new world. Used with the embedded
  * API only; a real cluster brings its scheduler.

@@ -82,7 +82,7 @@ function runtimeTrouble(runtime: RuntimeHealth): string | undefined {
   return prefixed(plain, runtime.network.message, plain);
 }
 
-/** "container runtime not ready: RuntimeReady=false reason:… message:…", without saying it twice. */
+/** "container runtime not ready: RuntimeReady=false reason:…", without saying it twice. */
 function prefixed(prefix: string, detail: string | undefined, alone: string): string {
   if (!detail) return alone;
   return detail.startsWith("container runtime") ? detail : `${prefix}: ${detail}`;

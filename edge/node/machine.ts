@@ -1,7 +1,7 @@
 /**
- * Reads the machine: kernel, distribution, sizes, free room, addresses. What cannot change while the
- * kernel runs is read once; the rest is a handful of small files each time. A missing file is a fact
- * of some machine, not an error.
+ * Reads the machine: kernel, distribution, sizes, free room, addresses. What cannot change while
+ * the kernel runs is read once; the rest is a handful of small files each time. A missing file is a
+ * fact of some machine, not an error.
  *
  * Inside a container the limits at the root of the cgroup mount bound what is offered; on a machine
  * itself there are none at the root. Limits of this program's own unit do not count.
@@ -128,7 +128,7 @@ async function readDisk(path: string): Promise<MachineFacts["disk"]> {
   };
 }
 
-/** The kernel's process limit, and the processes and threads there are (/proc/loadavg's "3/412"). */
+/** The kernel's process limit, and the threads there are (/proc/loadavg's "3/412"). */
 async function readPids(): Promise<MachineFacts["pids"]> {
   const [pidMax, loadavg] = await Promise.all([
     textOf("/proc/sys/kernel/pid_max"),

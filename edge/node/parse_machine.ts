@@ -22,7 +22,7 @@ export function defaultInterface(routes: string): string | undefined {
   return defaults[0]?.[0];
 }
 
-/** The interface of the best default route in /proc/net/ipv6_route; loopback entries are rejects. */
+/** The same of /proc/net/ipv6_route, where the loopback's default routes are rejects. */
 export function defaultInterface6(routes: string): string | undefined {
   const zero = "0".repeat(32);
   const defaults = routes.split("\n").map((line) => line.trim().split(/\s+/))
@@ -47,8 +47,8 @@ function isReachable({ address, family }: InterfaceAddress): boolean {
 const CONTAINER_INTERFACE = /^(cni|veth|docker|br-|flannel|cali|virbr|podman|kube)/;
 
 /**
- * The node's addresses, one of each family at most: those of the default routes' interfaces, else of
- * any interface that is not the containers' own.
+ * The node's addresses, one of each family at most: those of the default routes' interfaces, else
+ * of any interface that is not the containers' own.
  */
 export function nodeAddresses(
   interfaces: readonly InterfaceAddress[],
