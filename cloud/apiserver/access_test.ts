@@ -16,7 +16,7 @@ Deno.test("access: without credentials only health and version are told", async 
   }
 });
 
-Deno.test("access: the authenticator is shown header and certificate, and is believed", async () => {
+Deno.test("access: the authenticator sees header and certificate, and is believed", async () => {
   const seen: unknown[] = [];
   await using api = await testServer({
     authenticator: {

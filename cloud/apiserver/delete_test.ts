@@ -22,7 +22,7 @@ Deno.test("delete: what nobody runs and nothing holds goes at once", async () =>
   await api.call("DELETE", `${PODS}/a`, undefined, { expect: 404 });
 });
 
-Deno.test("delete: a placed pod is marked with its grace and goes when its node confirms", async () => {
+Deno.test("delete: a placed pod is marked with its grace until its node confirms", async () => {
   const clock = new ManualClock();
   await using api = await testServer({ clock });
   await placedPod(api);

@@ -132,7 +132,8 @@ function placed({ kind, path }: ApiRequest, object: KubeObject): KubeObject {
   if (path.name !== undefined) {
     if (metadata.name && metadata.name !== path.name) {
       throw badRequest(
-        `the name of the object (${metadata.name}) does not match the name on the URL (${path.name})`,
+        `the name of the object (${metadata.name}) does not match the name on the URL ` +
+          `(${path.name})`,
       );
     }
     metadata.name = path.name;

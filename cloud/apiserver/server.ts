@@ -1,5 +1,5 @@
 /**
- * Serves the app over TLS with node:https: HTTP/1.1 only (what kubectl's dialler needs for upgrades),
+ * Serves the app over TLS with node:https: HTTP/1.1 only (kubectl's upgrades need it),
  * client certificates asked for and verified against the CA but not required. Who the peer is goes
  * to the app as bindings, never as a header. Closing ends every connection, idle or streaming.
  */

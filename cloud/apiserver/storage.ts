@@ -1,8 +1,8 @@
 /**
- * All objects of the embedded API, durable in the Store and parsed in memory. A write takes the lock
- * of its key, gets the next revision, and is committed together with the counter; only then readers
- * and watchers see it, strictly in the order of revisions. Objects are replaced, never changed in
- * place, so a reader may keep what it was given.
+ * All objects of the embedded API, durable in the Store and parsed in memory. A write takes the
+ * lock of its key, gets the next revision, and is committed together with the counter; only then
+ * readers and watchers see it, strictly in the order of revisions. Objects are replaced, never
+ * changed in place, so a reader may keep what it was given.
  */
 import { KeyedMutex } from "../../shared/async/keyed_mutex.ts";
 import type { Clock } from "../../shared/clock.ts";
@@ -118,8 +118,8 @@ export class ObjectStorage {
   }
 
   /**
-   * Decides on the current object under its lock and makes the decision durable. `decide` may throw;
-   * it must return a new object, never the changed current one.
+   * Decides on the current object under its lock and makes the decision durable. `decide` may
+   * throw; it must return a new object, never the changed current one.
    */
   write(
     id: ResourceId,

@@ -54,7 +54,7 @@ Deno.test("storage: a failed commit is never seen, and the next revision is high
   watcher.close();
 });
 
-Deno.test("storage: writes side by side are published in the order of their revisions", async () => {
+Deno.test("storage: writes side by side are published in order of revision", async () => {
   const storage = open(new MemoryStore());
   const watcher = storage.watch.watch("configmaps", 0);
   await Promise.all(Array.from({ length: 50 }, (_, i) => put(storage, `n${i % 10}`, String(i))));
@@ -89,7 +89,7 @@ Deno.test("storage: an object over the bound is refused by name and size", async
   assert(error.message.startsWith('Cannot store configmaps "a": size must be <= 1572864 bytes'));
 });
 
-Deno.test("storage: list shows the state of an earlier revision while it is remembered", async () => {
+Deno.test("storage: list shows the state of an earlier, remembered revision", async () => {
   const storage = open(new MemoryStore(), { ...WATCH_LIMITS, changesMax: 4 });
   await put(storage, "a", "1");
   await put(storage, "b", "1");

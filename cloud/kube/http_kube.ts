@@ -1,6 +1,7 @@
 /**
- * KubeClient over any `fetch`: builds Kubernetes API requests, parses objects and watch streams, and
- * turns Status replies into AppErrors. In process (in_process.ts) and over HTTPS the code is this.
+ * KubeClient over any `fetch`: builds Kubernetes API requests, parses objects and watch streams,
+ * and turns Status replies into AppErrors. In process (in_process.ts) and over HTTPS it is this
+ * code.
  */
 import { AppError, errorChain, type ErrorCode, isAbort } from "../../shared/errors.ts";
 import { isJsonObject } from "../../shared/json/json.ts";

@@ -1,8 +1,8 @@
 /**
- * A local copy of one selection of one resource, kept up to date by list and watch. Reading it costs
- * nothing; `changes` says "look again" and carries no data. It resumes where a watch ended, lists
- * again when its revision is too old (410), and backs off with jitter while the API is away; what it
- * holds stays readable meanwhile.
+ * A local copy of one selection of one resource, kept up to date by list and watch. Reading it
+ * costs nothing; `changes` says "look again" and carries no data. It resumes where a watch ended,
+ * lists again when its revision is too old (410), and backs off with jitter while the API is away;
+ * what it holds stays readable meanwhile.
  *
  *   listing -> watching -> (watching | listing | back-off -> listing or watching)*
  */

@@ -1,6 +1,6 @@
 /**
- * The embedded Kubernetes API as `skerry-cloud` serves it (TLS, admin token), over a store in memory
- * and with a node that answers log requests, for tests that drive it with real kubectls.
+ * The embedded Kubernetes API as `skerry-cloud` serves it (TLS, admin token), over a store in
+ * memory and with a node that answers log requests, for tests that drive it with real kubectls.
  */
 import { join } from "@std/path";
 import { type ApiServer, createApiServer } from "../../cloud/apiserver/app.ts";
@@ -80,7 +80,7 @@ function kubeconfigText(server: string, ca: string, token: string): string {
   });
 }
 
-/** A node whose log is what was asked of it; with `follow`, a second line when the first is read. */
+/** A node whose log is what was asked of it; with `follow`, a second line comes later. */
 function fakeNode(): NodeProxy {
   return {
     fetch: (node, request) => {
