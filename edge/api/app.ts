@@ -19,6 +19,7 @@ import { openApiDocument } from "./openapi.ts";
 import { renderPage } from "./page.ts";
 import type { EdgeFacts, LocalObjects, LocalPods } from "./port.ts";
 import { statusResponse } from "./status_error.ts";
+import { streamBody } from "./stream_body.ts";
 
 export interface LocalApiOptions {
   pods: LocalPods;
@@ -36,6 +37,9 @@ export interface LocalApi {
   /** For requests that came through the tunnel: kubelet-shaped paths only. */
   handleFromCloud(request: Request): Promise<Response>;
 }
+
+/** Finding a log asks the container runtime at most once. */
+const LOG_LOOKUP_MS = 10_000;
 
 const LOOPBACK_HOST = /^(localhost|127(?:\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
 
@@ -99,18 +103,13 @@ function addKube(app: Hono, options: LocalApiOptions): void {
   app.get("/api", (c) => c.json(apiVersions()));
   app.get("/apis", (c) => c.json(apiGroups()));
   app.get("/api/v1", (c) => c.json(apiResources(kube.resources)));
-  const listOrWatch = async (c: Context) => {
+  const listOrWatch = (c: Context) => {
     const params = new URL(c.req.url).searchParams;
     const namespace = c.req.param("namespace");
     const scope = { params, ...(namespace === undefined ? {} : { namespace }) };
     const plural = c.req.param("resource") ?? "";
     if (!["1", "true"].includes(params.get("watch") ?? "")) return c.json(kube.list(plural, scope));
-    const signal = withTimeout(c.req.raw.signal, params.get("timeoutSeconds"));
-    return await Promise.resolve(
-      new Response(kube.watch(plural, scope, signal), {
-        headers: { "content-type": "application/json" },
-      }),
-    );
+    return c.body(kube.watch(plural, scope), 200, { "content-type": "application/json" });
   };
   const getOne = (c: Context) =>
     c.json(
@@ -125,16 +124,16 @@ function addKube(app: Hono, options: LocalApiOptions): void {
 function addLogs(app: Hono, kubelet: Hono, { pods, clock }: LocalApiOptions): void {
   const serve = async (c: Context, container: string | undefined) => {
     const query = parseLogQuery(new URL(c.req.url).searchParams, clock.nowMs());
-    const signal = c.req.raw.signal;
     const named = container ?? query.container;
     const log = await pods.log({
       namespace: c.req.param("namespace") ?? "",
       pod: c.req.param("name") ?? "",
       previous: query.previous,
       ...(named === undefined ? {} : { container: named }),
-    }, signal);
-    const body = ReadableStream.from(readLog(log, query.options, clock, signal));
-    return new Response(body, { headers: { "content-type": "text/plain; charset=utf-8" } });
+    }, AbortSignal.timeout(LOG_LOOKUP_MS));
+    await checkLogFile(log.path);
+    const body = streamBody((signal) => readLog(log, query.options, clock, signal));
+    return c.body(body, 200, { "content-type": "text/plain; charset=utf-8" });
   };
   app.get("/api/v1/namespaces/:namespace/pods/:name/log", (c) => serve(c, undefined));
   app.get("/v1/pods/:namespace/:name/logs", (c) => serve(c, undefined));
@@ -166,8 +165,11 @@ function addMethodRefusal(app: Hono): void {
   });
 }
 
-function withTimeout(signal: AbortSignal, timeoutSeconds: string | null): AbortSignal {
-  const seconds = Number(timeoutSeconds ?? "0");
-  if (!(seconds > 0)) return signal;
-  return AbortSignal.any([signal, AbortSignal.timeout(seconds * 1_000)]);
+/** While an answer can still say so: once the body has begun, an error only cuts it short. */
+async function checkLogFile(path: string): Promise<void> {
+  try {
+    await Deno.stat(path);
+  } catch (cause) {
+    throw new AppError("not_found", `Cannot read container log ${path}`, { path }, { cause });
+  }
 }

@@ -14,6 +14,7 @@ import {
   parseLabelSelector,
 } from "../../../shared/k8s/selectors.ts";
 import type { KubeObject } from "../../../shared/k8s/types.ts";
+import { streamBody } from "../stream_body.ts";
 import type { LocalResource } from "./resources.ts";
 import { ResourceView, type ViewEntry } from "./view.ts";
 
@@ -67,8 +68,8 @@ export class LocalKube {
     };
   }
 
-  /** Newline-separated watch events until `signal` aborts or `timeoutSeconds` is over. */
-  watch(plural: string, scope: ListScope, signal: AbortSignal): ReadableStream<Uint8Array> {
+  /** Newline-separated watch events until the client goes or `timeoutSeconds` is over. */
+  watch(plural: string, scope: ListScope): ReadableStream<Uint8Array> {
     const { resource, view } = this.#find(plural);
     const selection = toSelection(resource, scope);
     if (this.#watches >= WATCHES_MAX) {
@@ -77,8 +78,13 @@ export class LocalKube {
     const known = new Map<string, ViewEntry>();
     const since = Number(scope.params.get("resourceVersion") ?? "0");
     if (since > 0) rememberUpTo(view, known, since);
-    const events = this.#events(view, selection, known, signal);
-    return encodeLines(events);
+    const seconds = Number(scope.params.get("timeoutSeconds") ?? "0");
+    return streamBody((gone) => {
+      const signal = seconds > 0
+        ? AbortSignal.any([gone, AbortSignal.timeout(seconds * 1_000)])
+        : gone;
+      return toLines(this.#events(view, selection, known, signal));
+    });
   }
 
   async *#events(
@@ -153,16 +159,7 @@ function fieldsOf(object: KubeObject, wanted: FieldRequirement[]): Record<string
   return fields;
 }
 
-function encodeLines(events: AsyncGenerator<object>): ReadableStream<Uint8Array> {
+async function* toLines(events: AsyncGenerator<object>): AsyncGenerator<Uint8Array> {
   const encoder = new TextEncoder();
-  return new ReadableStream({
-    async pull(controller) {
-      const { done, value } = await events.next();
-      if (done) controller.close();
-      else controller.enqueue(encoder.encode(JSON.stringify(value) + "\n"));
-    },
-    async cancel() {
-      await events.return(undefined);
-    },
-  });
+  for await (const event of events) yield encoder.encode(JSON.stringify(event) + "\n");
 }
