@@ -123,7 +123,7 @@ Deno.test("a report that comes late does not make an absent node Ready for long"
   await until(() => world.ready()?.status === "Unknown", "Unknown again");
 });
 
-Deno.test("a lease comes with the session, is renewed each beat, and left alone after", async () => {
+Deno.test("a lease comes with the session and is renewed as long as that lives", async () => {
   await using world = startWorld();
   world.kube.put(GVR.nodes, edgeNode());
   world.sessions.open("n1");

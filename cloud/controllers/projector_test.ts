@@ -147,7 +147,7 @@ Deno.test("nothing is served before the caches hold their first list", () => {
   assertThrows(() => world.projector.projection("n1"), AppError, "caches are still loading");
 });
 
-Deno.test("a generation is visible once it is durable, and a refused commit is retried", async () => {
+Deno.test("a generation is visible once it is durable; a refused commit is retried", async () => {
   await using world = await new World().start();
   const { kube, store, clock } = world;
   store.failNext(new AppError("exhausted", "disk full"));

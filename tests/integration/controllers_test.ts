@@ -9,6 +9,8 @@ import { sampleConfigMap, sampleNode, samplePod } from "../../cloud/controllers/
 import { inProcessKube } from "../../cloud/kube/in_process.ts";
 import { Informer } from "../../cloud/kube/informer.ts";
 import type { KubeClient } from "../../cloud/kube/port.ts";
+import { Machine } from "../../edge/node/machine.ts";
+import { buildNode } from "../../edge/node/node_object.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import { SystemClock } from "../../shared/clock.ts";
 import { isAppError } from "../../shared/errors.ts";
@@ -141,6 +143,31 @@ Deno.test("a pod goes from created to placed, projected, reported, deleted and g
   await cloud.until(() => cloud.items().length === 1, "the projection to shrink");
 });
 
+Deno.test("what an edge says of its machine registers as a node that takes pods", async () => {
+  await using cloud = await Cloud.start();
+  const node = buildNode({
+    identity: { name: "n1", labels: { site: "plant-7" }, taints: [], podsMax: 110 },
+    machine: await new Machine({ dataDir: Deno.cwd() }).read(),
+    runtime: { ready: true, name: "containerd", version: "1.6.20", network: { ready: true } },
+    previous: undefined,
+    nowMs: cloud.clock.nowMs(),
+  });
+  assertEquals(await cloud.register(node), { kind: "applied" });
+  const stored = await cloud.find<Node>(GVR.nodes, "n1");
+  assertEquals(stored?.metadata.labels, node.metadata.labels);
+  assertEquals(stored?.status?.nodeInfo, node.status?.nodeInfo);
+  assertEquals(stored?.status?.addresses, node.status?.addresses);
+  await cloud.create<Pod>(GVR.pods, samplePod("web"));
+  await cloud.until(async () => nodeName(await cloud.pod("web")) === "n1", "the binding");
+  await cloud.until(() => cloud.items().length === 2, "the projection");
+  const { generation } = projectionOf(cloud);
+  const { resourceVersion } = stored!.metadata;
+  await cloud.register(node); // said again: nothing is written, nothing travels
+  const again = await cloud.find<Node>(GVR.nodes, "n1");
+  assertEquals(again?.metadata.resourceVersion, resourceVersion);
+  assertEquals(projectionOf(cloud).generation, generation);
+});
+
 Deno.test("a pod that fits nowhere says why, and is placed when a node comes", async () => {
   await using cloud = await Cloud.start();
   await cloud.register(sampleNode("n1"));
@@ -174,7 +201,7 @@ Deno.test("a lost node becomes Unknown and tainted, and heals by its own report"
   const lease = () => cloud.find<Lease>(GVR.leases, "n1", "kube-node-lease");
   await cloud.until(async () => Boolean((await lease())?.spec?.renewTime), "the lease");
   await cloud.until(() => cloud.items().length === 1, "the projection");
-  const { generation } = controllersOf(cloud);
+  const { generation } = projectionOf(cloud);
   cloud.sessions.close("n1");
   await cloud.until(async () => await ready() === "Unknown", "Unknown");
   await cloud.until(async () => (await node())?.spec?.taints?.length === 1, "the taint");
@@ -182,10 +209,10 @@ Deno.test("a lost node becomes Unknown and tainted, and heals by its own report"
   await cloud.register(sampleNode("n1"));
   assertEquals(await ready(), "True");
   await cloud.until(async () => !(await node())?.spec?.taints?.length, "the taint to go");
-  assertEquals(controllersOf(cloud).generation, generation); // nothing of this travels down
+  assertEquals(projectionOf(cloud).generation, generation); // nothing of this travels down
 });
 
-function controllersOf(cloud: Cloud): { generation: number } {
+function projectionOf(cloud: Cloud): { generation: number } {
   return cloud.controllers.desired.projection("n1");
 }
 
