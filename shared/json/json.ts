@@ -8,7 +8,7 @@ import { AppError } from "../errors.ts";
 
 export type JsonObject = { [key: string]: unknown };
 
-/** Deepest nesting accepted; Kubernetes objects stay far below (a JSONSchema in a CRD is the worst). */
+/** Deepest nesting accepted; Kubernetes objects stay far below (a schema in a CRD is the worst). */
 export const JSON_DEPTH_MAX = 1_000;
 
 /** True for a plain object: not null, not an array. */

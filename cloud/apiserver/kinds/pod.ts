@@ -1,4 +1,4 @@
-/** The Pod: names, selectable fields, first status, and its rules from the files beside this one. */
+/** The Pod: names, selectable fields, first status; its rules come from the files beside it. */
 import type { KubeObject, Pod } from "../../../shared/k8s/types.ts";
 import { defineKind } from "./define_kind.ts";
 import type { KindInfo } from "./kind_info.ts";

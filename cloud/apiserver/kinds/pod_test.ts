@@ -95,74 +95,75 @@ Deno.test("a good pod has no errors", () => {
   );
 });
 
+const MISTAKES: [spec: object, container: object, error: string][] = [
+  [{ containers: [] }, {}, "spec.containers: Required value"],
+  [{}, { image: "" }, "spec.containers[0].image: Required value"],
+  [
+    {},
+    { volumeMounts: [{ name: "x", mountPath: "/x" }] },
+    'spec.containers[0].volumeMounts[0].name: Not found: "x"',
+  ],
+  [
+    { restartPolicy: "Sometimes" },
+    {},
+    'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", ' +
+    '"OnFailure", "Never"',
+  ],
+  [
+    {},
+    { resources: { requests: { cpu: "2" }, limits: { cpu: "1" } } },
+    'spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to ' +
+    "cpu limit of 1",
+  ],
+  [
+    {},
+    { resources: { limits: { memory: "-1Gi" }, requests: { memory: "-2Gi" } } },
+    'spec.containers[0].resources.limits[memory]: Invalid value: "-1Gi": must be greater than ' +
+    "or equal to 0",
+  ],
+  [
+    {},
+    { ports: [{ containerPort: 70000 }] },
+    "spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and " +
+    "65535, inclusive",
+  ],
+  [
+    { terminationGracePeriodSeconds: -1 },
+    {},
+    "spec.terminationGracePeriodSeconds: Invalid value: -1: must be greater than or equal to 0",
+  ],
+  [
+    { volumes: [{ name: "v", emptyDir: {}, hostPath: { path: "/x" } }] },
+    {},
+    "spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type",
+  ],
+  [
+    { volumes: [{ name: "v" }, { name: "v" }] },
+    {},
+    'spec.volumes[1].name: Duplicate value: "v"',
+  ],
+  [
+    {},
+    { livenessProbe: {} },
+    "spec.containers[0].livenessProbe: Required value: must specify " +
+    "a handler type",
+  ],
+  [
+    {},
+    { env: [{ name: "A", value: "x", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } }] },
+    'spec.containers[0].env[0].valueFrom: Invalid value: "": may not be specified when `value` ' +
+    "is not empty",
+  ],
+  [
+    { tolerations: [{ key: "a", operator: "Exists", value: "b" }] },
+    {},
+    'spec.tolerations[0].operator: Invalid value: "b": value must be empty when `operator` is ' +
+    "'Exists'",
+  ],
+];
+
 Deno.test("what is wrong with a pod is named as the API server names it", () => {
-  const cases: [spec: object, container: object, error: string][] = [
-    [{ containers: [] }, {}, "spec.containers: Required value"],
-    [{}, { image: "" }, "spec.containers[0].image: Required value"],
-    [
-      {},
-      { volumeMounts: [{ name: "x", mountPath: "/x" }] },
-      'spec.containers[0].volumeMounts[0].name: Not found: "x"',
-    ],
-    [
-      { restartPolicy: "Sometimes" },
-      {},
-      'spec.restartPolicy: Unsupported value: "Sometimes": supported values: "Always", ' +
-      '"OnFailure", "Never"',
-    ],
-    [
-      {},
-      { resources: { requests: { cpu: "2" }, limits: { cpu: "1" } } },
-      'spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to ' +
-      "cpu limit of 1",
-    ],
-    [
-      {},
-      { resources: { limits: { memory: "-1Gi" }, requests: { memory: "-2Gi" } } },
-      'spec.containers[0].resources.limits[memory]: Invalid value: "-1Gi": must be greater than ' +
-      "or equal to 0",
-    ],
-    [
-      {},
-      { ports: [{ containerPort: 70000 }] },
-      "spec.containers[0].ports[0].containerPort: Invalid value: 70000: must be between 1 and " +
-      "65535, inclusive",
-    ],
-    [
-      { terminationGracePeriodSeconds: -1 },
-      {},
-      "spec.terminationGracePeriodSeconds: Invalid value: -1: must be greater than or equal to 0",
-    ],
-    [
-      { volumes: [{ name: "v", emptyDir: {}, hostPath: { path: "/x" } }] },
-      {},
-      "spec.volumes[0].hostPath: Forbidden: may not specify more than 1 volume type",
-    ],
-    [
-      { volumes: [{ name: "v" }, { name: "v" }] },
-      {},
-      'spec.volumes[1].name: Duplicate value: "v"',
-    ],
-    [
-      {},
-      { livenessProbe: {} },
-      "spec.containers[0].livenessProbe: Required value: must specify " +
-      "a handler type",
-    ],
-    [
-      {},
-      { env: [{ name: "A", value: "x", valueFrom: { fieldRef: { fieldPath: "metadata.name" } } }] },
-      'spec.containers[0].env[0].valueFrom: Invalid value: "": may not be specified when `value` ' +
-      "is not empty",
-    ],
-    [
-      { tolerations: [{ key: "a", operator: "Exists", value: "b" }] },
-      {},
-      'spec.tolerations[0].operator: Invalid value: "b": value must be empty when `operator` is ' +
-      "'Exists'",
-    ],
-  ];
-  for (const [spec, container, error] of cases) {
+  for (const [spec, container, error] of MISTAKES) {
     assertEquals(createErrors(spec, container).includes(error), true, error);
   }
 });

@@ -1,6 +1,6 @@
 /**
- * Bodies that kubectl sent (bytes in hex): 1.32 for the namespace, 1.33 for the rest. Goldens of the
- * wire format: they must stay readable for ever.
+ * Bodies that kubectl sent (bytes in hex): 1.32 for the namespace, 1.33 for the rest. Goldens of
+ * the wire format: they must stay readable for ever.
  */
 export const NAMESPACE_BYTES = [
   "6b3873000a0f0a02763112094e616d657370616365121b0a130a036e6e7812001a0022002a0032003800420012",
