@@ -54,7 +54,7 @@ Deno.test("strategic merge: $retainKeys drops the alternative that was there", (
   );
 });
 
-Deno.test("strategic merge: $setElementOrder orders; items not named in it keep their place", () => {
+Deno.test("strategic merge: $setElementOrder orders; items it does not name stay put", () => {
   const list = (names: string) => ({ containers: [...names].map((name) => ({ name })) });
   const order = (names: string) => [...names].map((name) => ({ name }));
   assertEquals(
