@@ -1,6 +1,7 @@
 /** Small files that must be whole or absent after a power cut: written beside, synced, renamed. */
 import { dirname } from "@std/path";
 import { AppError } from "../../shared/errors.ts";
+import { syncFolder } from "../../shared/files.ts";
 import type { Random } from "../../shared/random.ts";
 
 /** Keys and hashes of secrets: for the owner alone. */
@@ -53,17 +54,25 @@ async function writeThen(
 ): Promise<void> {
   const temporary = `${path}.${random.uuid()}.tmp`;
   try {
-    using file = await Deno.open(temporary, { write: true, createNew: true, mode: SECRET_MODE });
-    const bytes = new TextEncoder().encode(text);
-    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
-    await file.sync();
+    await writeSynced(temporary, text);
     await publish(temporary);
-    using dir = await Deno.open(dirname(path));
-    await dir.sync();
+    await syncFolder(dirname(path));
   } catch (cause) {
     // what is left of it means nothing and has a name no reader looks for
     await Deno.remove(temporary).catch(() => {});
     throw fileError("write", path, cause);
+  }
+}
+
+async function writeSynced(path: string, text: string): Promise<void> {
+  // not `using`: the bundler's minifier loses it
+  const file = await Deno.open(path, { write: true, createNew: true, mode: SECRET_MODE });
+  try {
+    const bytes = new TextEncoder().encode(text);
+    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
+    await file.sync();
+  } finally {
+    file.close();
   }
 }
 

@@ -146,9 +146,14 @@ export class TokenStore {
   async #locked<T>(work: () => Promise<T>): Promise<T> {
     await makeSecretDir(this.#options.dir);
     const path = join(this.#options.dir, ".lock");
-    using file = await Deno.open(path, { write: true, create: true, mode: SECRET_MODE });
-    await file.lock(true);
-    return await work(); // closing the file gives the lock back
+    // not `using`: the bundler's minifier loses it
+    const file = await Deno.open(path, { write: true, create: true, mode: SECRET_MODE });
+    try {
+      await file.lock(true);
+      return await work();
+    } finally {
+      file.close(); // which gives the lock back
+    }
   }
 }
 
