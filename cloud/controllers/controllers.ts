@@ -64,6 +64,9 @@ const KNOWN_NAMESPACED: readonly GroupVersionResource[] = [
   GVR.pods,
   GVR.configmaps,
   GVR.secrets,
+  { group: "", version: "v1", resource: "services" },
+  { group: "", version: "v1", resource: "endpoints" },
+  { group: "", version: "v1", resource: "serviceaccounts" },
   GVR.leases,
   GVR.events,
 ];

@@ -82,7 +82,10 @@ export class NamespaceLifecycle {
   /** Asks for the deletion of everything there; returns how much was found. */
   async #empty(gvr: GroupVersionResource, namespace: string, signal: AbortSignal): Promise<number> {
     const { kube } = this.#options;
-    const { items } = await kube.list<KubeObject>(gvr, { namespace }, signal);
+    const { items } = await kube.list<KubeObject>(gvr, { namespace }, signal).catch((error) => {
+      if (isAppError(error, "not_found")) return { items: [] }; // a kind this API does not serve
+      throw error;
+    });
     const untold = items.filter((object) => !object.metadata.deletionTimestamp);
     await forEachBounded(untold, WRITES_MAX, async ({ metadata }) => {
       const { name = "", uid } = metadata;

@@ -30,11 +30,15 @@ import { TravelItems } from "./travel_items.ts";
 export const PROJECTIONS_BUCKET = "projections";
 /** Node -> acknowledged generation; apart from the above, so that the two never overwrite. */
 export const ACKNOWLEDGED_BUCKET = "projection_acks";
+/** Node -> generation every later one must be above: what a node was found to hold already. */
+export const FLOORS_BUCKET = "projection_floors";
 /** "cloudId" -> UUID made with the store. */
 export const IDENTITY_BUCKET = "cloud_identity";
 
 /** Wait after a refused commit (disk full), then the same work is tried again. */
 const RETRY_MS = 1_000;
+/** Far below where integers lose precision: no honest node gets here; a liar stops only itself. */
+const GENERATION_MAX = Number.MAX_SAFE_INTEGER / 2;
 /** Records in one commit; a commit is one journal record and must stay far below its bound. */
 const OPS_MAX = 1_000;
 
@@ -68,6 +72,7 @@ export class Projector implements DesiredSource {
   readonly #listeners = new Map<string, Set<() => void>>();
   readonly #wakeup = new Wakeup();
   readonly #serving = Promise.withResolvers<void>();
+  readonly #floors = new Map<string, number>();
   #dirty = new Set<string>();
   #isServing = false;
 
@@ -138,6 +143,19 @@ export class Projector implements DesiredSource {
     return this.#options.store.get<number>(ACKNOWLEDGED_BUCKET, node) ?? 0;
   }
 
+  /** Gives the node's content a generation above `generation`, which it holds from elsewhere. */
+  async advance(node: string, generation: number): Promise<void> {
+    if (generation < this.projection(node).generation) return;
+    if (!Number.isSafeInteger(generation) || generation > GENERATION_MAX) {
+      throw new AppError("invalid", `Cannot advance: ${generation} is no generation`, { node });
+    }
+    await this.#options.store.commit([
+      { op: "put", bucket: FLOORS_BUCKET, key: node, value: generation },
+    ]);
+    this.#floors.set(node, generation);
+    this.#markDirty([node]);
+  }
+
   /** Resolves when projections are served. */
   ready(signal: AbortSignal): Promise<void> {
     if (this.#isServing) return Promise.resolve();
@@ -158,6 +176,7 @@ export class Projector implements DesiredSource {
       Object.values(caches).map((cache: ObjectCache<never>) => cache.ready(signal)),
     );
     await this.#keepTrying(() => this.#ensureIdentity(), signal);
+    for (const { key, value } of store.list<number>(FLOORS_BUCKET)) this.#floors.set(key, value);
     // Also nodes that only the store knows: they may have lost everything while the cloud was down.
     this.#markDirty(store.list(PROJECTIONS_BUCKET).map((record) => record.key));
     await this.#keepTrying(() => this.#pass(), signal);
@@ -219,7 +238,8 @@ export class Projector implements DesiredSource {
   #plan(node: string): { node: string; next: Projection } | undefined {
     const items = this.#project(node);
     const current = this.#visible.get(node);
-    if (current && sameVersions(current.items, items)) {
+    const floor = this.#floors.get(node) ?? -1;
+    if (current && current.generation > floor && sameVersions(current.items, items)) {
       // Content outside the versions (the status of an ended pod) is still served fresh.
       this.#visible.set(node, { ...current, items });
       return undefined;
@@ -227,11 +247,11 @@ export class Projector implements DesiredSource {
     const digest = inventoryDigest(items.values());
     const held = current ??
       this.#options.store.get<StoredProjection>(PROJECTIONS_BUCKET, node) ?? EMPTY;
-    if (held.digest === digest) {
+    if (held.digest === digest && held.generation > floor) {
       this.#visible.set(node, { generation: held.generation, digest, items });
       return undefined;
     }
-    return { node, next: { generation: held.generation + 1, digest, items } };
+    return { node, next: { generation: Math.max(held.generation, floor) + 1, digest, items } };
   }
 
   #project(node: string): Map<string, DesiredItem> {

@@ -121,7 +121,7 @@ Deno.test("one changed pod among a thousand costs one digest", async () => {
   assertEquals(projector.digests - before, 1);
 });
 
-Deno.test("over a restart the same content keeps its generation, other gets the next", async () => {
+Deno.test("after a restart the same content has its generation, other the next", async () => {
   const kube = new MemoryKube();
   const store = new MemoryStore();
   let cloudId = "";
@@ -156,6 +156,28 @@ Deno.test("a generation is visible once it is durable; a refused commit is retri
   assertEquals(world.generation(), 0);
   await clock.advance(1_000);
   await until(() => world.generation() === 1, "generation 1");
+});
+
+Deno.test("a node that holds a higher generation from elsewhere is passed, also later", async () => {
+  const kube = new MemoryKube();
+  const store = new MemoryStore();
+  {
+    await using world = await new World(kube, store).start();
+    kube.put(GVR.pods, samplePod("web", { nodeName: "n1" }));
+    await until(() => world.generation() === 1, "generation 1");
+    let calls = 0;
+    world.projector.subscribe("n1", () => calls++);
+    await world.projector.advance("n1", 41);
+    await until(() => world.generation() === 42, "generation 42");
+    assertEquals([calls, world.projector.projection("n1").items.size], [1, 1]);
+    await world.projector.advance("n1", 41); // asked again: passed already
+    await world.projector.advance("n2", 6); // a node this store never had anything for
+    await until(() => world.generation("n2") === 7, "generation 7");
+    await settle();
+    assertEquals(world.generation(), 42);
+  }
+  await using world = await new World(kube, store).start();
+  assertEquals([world.generation("n1"), world.generation("n2")], [42, 7]);
 });
 
 Deno.test("a pod recreated under the same name is another item", async () => {
