@@ -158,7 +158,7 @@ Deno.test("a generation is visible once it is durable; a refused commit is retri
   await until(() => world.generation() === 1, "generation 1");
 });
 
-Deno.test("a node that holds a higher generation from elsewhere is passed, also later", async () => {
+Deno.test("a higher generation that a node holds from elsewhere is passed for good", async () => {
   const kube = new MemoryKube();
   const store = new MemoryStore();
   {
