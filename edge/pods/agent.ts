@@ -3,6 +3,7 @@
  * in the runtime, records what became of it, and hands the local API its view of the pods. Stopping
  * the agent stops no container; starting it again adopts them.
  */
+import { resolve } from "@std/path";
 import { Changes } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { LocalPods } from "../api/port.ts";
@@ -77,6 +78,12 @@ export class PodAgent {
 
   constructor(options: PodAgentOptions) {
     const { runtime, ledger, records, clock } = options;
+    // The runtime takes these paths as they are, and it runs in another folder.
+    const dirs = {
+      pods: resolve(options.dirs.pods),
+      podLogs: resolve(options.dirs.podLogs),
+      seccomp: resolve(options.dirs.seccomp),
+    };
     const notify = () => this.changes.notify();
     const events = new PodEvents(options.events);
     const watch = new RuntimeWatch(runtime, options.cgroupDriver);
@@ -85,14 +92,14 @@ export class PodAgent {
       name: options.node.name,
       addresses: options.node.addresses,
       allocatable: options.node.allocatable,
-      podLogsDir: options.dirs.podLogs,
-      seccompDir: options.dirs.seccomp,
+      podLogsDir: dirs.podLogs,
+      seccompDir: dirs.seccomp,
       host: options.host,
       dns: { ...options.dns, host: options.host.dns },
       cgroupDriver: () => watch.cgroupDriver(),
       networkProblem: () => watch.networkProblem(),
     });
-    const volumes = new PodVolumes(options.dirs.pods, options.mounter);
+    const volumes = new PodVolumes(dirs.pods, options.mounter);
     const gate = new Gate(options.podsAtOnceMax);
     const images = new Images({ runtime, events, clock, pullsMax: options.pullsMax });
     const { hostsFile } = options.host;
@@ -130,7 +137,7 @@ export class PodAgent {
       records,
       changes: this.changes,
       runtime,
-      podLogsDir: options.dirs.podLogs,
+      podLogsDir: dirs.podLogs,
     });
   }
 

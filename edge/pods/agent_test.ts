@@ -143,7 +143,7 @@ Deno.test("restartPolicy Never ends in Succeeded or Failed and is not run again"
   assertEquals(node.events.messages("Started").length, 2);
 });
 
-Deno.test("init containers run one after another, sidecars stay, then the ordinary ones", async () => {
+Deno.test("init containers run one by one, sidecars stay, then the ordinary ones", async () => {
   await using node = await TestNode.start();
   node.apply(testPod("app", FOREVER, (pod) => {
     pod.spec.initContainers = [
@@ -218,7 +218,7 @@ Deno.test("a config map that is missing holds the pod until it comes", async () 
   await node.clock.until(() => Deno.readTextFileSync(file) === "x=2");
 });
 
-Deno.test("while the runtime is away pods keep their status; back again, all is reconciled", async () => {
+Deno.test("while the runtime is away pods keep their status; then all is reconciled", async () => {
   await using node = await TestNode.start();
   node.apply(testPod("web", FOREVER));
   await node.phase("uid-web", "Running");
@@ -279,7 +279,8 @@ Deno.test("a pod that does not fit is Failed with kubelet's reason", async () =>
   assertEquals(status.reason, "OutOfcpu");
   assertEquals(
     status.message,
-    "Pod was rejected: Node didn't have enough resource: cpu, requested: 600, used: 600, capacity: 1000",
+    "Pod was rejected: Node didn't have enough resource: cpu, " +
+      "requested: 600, used: 600, capacity: 1000",
   );
 });
 

@@ -4,7 +4,7 @@
  */
 import { cgroupParents } from "./cgroup.ts";
 
-/** Removes a pod's empty cgroups in every hierarchy below `root` (/sys/fs/cgroup). Absent is done. */
+/** Removes a pod's empty cgroups in every hierarchy below `root`. Absent is done. */
 export async function removePodCgroups(root: string, uid: string): Promise<void> {
   const parents = cgroupParents(uid);
   for (const hierarchy of await hierarchies(root)) {
@@ -31,7 +31,7 @@ async function removeTree(dir: string): Promise<void> {
     }
     await Deno.remove(dir);
   } catch {
-    // Not there, or a process is still leaving it: an empty cgroup does no harm, and it is asked
-    // for again never; the pod's end must not wait for it.
+    // Not there, or a process is still leaving it. An empty cgroup does no harm, and the pod's end
+    // must not wait for it.
   }
 }

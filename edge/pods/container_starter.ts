@@ -58,7 +58,8 @@ export class ContainerStarter {
     const { runtime, events, images, node, gate } = this.#options;
     const pod = work.pod!; // starts are planned only for desired pods
     const container = specOf(pod, action);
-    const sandbox = work.observed.sandboxes.find((s) => s.id === action.sandboxId)!; // from this observation
+    // The plan was made from this very observation.
+    const sandbox = work.observed.sandboxes.find((s) => s.id === action.sandboxId)!;
     const { shutdown, patient } = context.signals;
     const sandboxConfig = toSandboxConfig(pod, sandbox.attempt, node.criContext());
     const hash = containerHash(container);

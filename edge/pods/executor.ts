@@ -1,7 +1,7 @@
 /**
  * Carries out a plan for one pod: the thin, effectful half. Actions are idempotent and may be cut
- * off at any await; the next observation shows what came of them. A failure is turned into an event
- * and, for a container, into the reason it waits; only a lost runtime, an abort, or a bug is thrown.
+ * off at any await; the next observation shows what came of them. A failure becomes an event and,
+ * for a container, the reason it waits; only an abort, a lost runtime or a bug is thrown.
  */
 import type { Clock } from "../../shared/clock.ts";
 import { AppError, errorChain, InvariantError, isAppError } from "../../shared/errors.ts";

@@ -1,4 +1,4 @@
-/** Reads what the agent needs to know of the machine it runs on. Missing files are what they are. */
+/** Reads what the agent needs to know of its machine. A file that is missing counts as empty. */
 import { type DnsSettings, parseResolvConf } from "./dns.ts";
 import type { HostFacts } from "./cgroup.ts";
 

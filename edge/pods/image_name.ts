@@ -46,7 +46,7 @@ interface DockerAuth {
   registrytoken?: string;
 }
 
-/** Credentials that fit, the longest matching registry prefix first. Unreadable secrets are skipped. */
+/** Credentials that fit, the longest matching registry prefix first. */
 export function pullCredentials(name: ImageName, secrets: readonly Secret[]): AuthConfig[] {
   const found: { key: string; auth: AuthConfig }[] = [];
   for (const secret of secrets) {
@@ -61,7 +61,9 @@ function dockerAuths(secret: Secret): Record<string, DockerAuth> {
   const modern = secret.data?.[".dockerconfigjson"];
   const legacy = secret.data?.[".dockercfg"];
   try {
-    const json = JSON.parse(decodeText(modern ?? legacy ?? "")) as Record<string, unknown>; // checked below
+    const text = decodeText(modern ?? legacy ?? "");
+    const json = JSON.parse(text) as Record<string, unknown> | null; // checked below
+    if (json === null) return {};
     const auths = modern === undefined ? json : json.auths;
     return typeof auths === "object" && auths !== null
       ? auths as Record<string, DockerAuth> // each field is read with its type checked in toAuth

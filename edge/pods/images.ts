@@ -57,7 +57,7 @@ export interface ImagesOptions {
 const REFRESH_MS_MAX = 15_000;
 /** What kubelet-lite passes on of a registry's answer. */
 const KNOWN_REASONS = ["RegistryUnavailable", "SignatureValidationFailed"];
-/** So long ErrImagePull is shown before it becomes ImagePullBackOff, as with kubelet's next sync. */
+/** So long ErrImagePull is shown before it becomes ImagePullBackOff. */
 const SHOW_ERROR_MS = 3_000;
 /** A local inspection that failed is asked again soon. */
 const INSPECT_RETRY_MS = 5_000;

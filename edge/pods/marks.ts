@@ -26,7 +26,7 @@ export const ANNOTATION = {
 
 export const TERMINATION_MESSAGE_PATH = "/dev/termination-log";
 
-/** kubelet's container hash: 32-bit FNV-1a, hex, over what may not change under a running container. */
+/** kubelet's container hash: 32-bit FNV-1a, hex, over what no running container can change. */
 export function containerHash(container: Container): string {
   const bytes = new TextEncoder().encode(
     JSON.stringify({ image: container.image ?? "", name: container.name }),

@@ -1,7 +1,7 @@
 /**
- * What the runtime says of one pod, in the agent's own words. Durations are decided on the monotonic
- * clock, so an ended container carries `endedAtMs` on that clock besides the runtime's wall stamps;
- * a jump of the wall clock then neither lengthens nor shortens a back-off.
+ * What the runtime says of one pod, in the agent's own words. Durations are decided on the
+ * monotonic clock, so an ended container carries `endedAtMs` on that clock besides the runtime's
+ * wall stamps; a jump of the wall clock then neither lengthens nor shortens a back-off.
  */
 export interface ObservedSandbox {
   id: string;

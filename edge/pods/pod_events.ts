@@ -1,4 +1,4 @@
-/** Events about pods, in kubelet's words. Best effort: an event that cannot be kept stops nothing. */
+/** Events about pods, in kubelet's words. An event that cannot be kept stops nothing. */
 import { errorChain } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { PodRef } from "../../shared/wire/report.ts";

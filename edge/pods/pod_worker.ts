@@ -3,7 +3,7 @@
  * act, and again until nothing is left to do. One pass at a time per pod; what happens meanwhile
  * marks it dirty and the pass is made anew.
  *
- *     idle -> passing -> idle(wakeAt?) ...   passing -> ended (nothing left; only its removal counts)
+ *     idle -> passing -> idle(wakeAt?) ...   passing -> ended (nothing is left of it)
  */
 import type { Clock } from "../../shared/clock.ts";
 import { AppError, errorChain } from "../../shared/errors.ts";
@@ -44,7 +44,7 @@ export interface WorkerDeps {
   onRecorded: () => void;
 }
 
-/** Steps of one pass: a pod with many init containers needs two each; beyond is a plan that spins. */
+/** Steps of one pass: an init container takes two; beyond is a plan that spins. */
 const STEPS_MAX = 200;
 const RETRY_MS_INITIAL = 1_000;
 const RETRY_MS_MAX = 60_000;
@@ -276,7 +276,7 @@ export class PodWorker {
   }
 }
 
-/** How soon a pod is to end, in seconds; Infinity when it is to stay, -1 when it is desired no more. */
+/** How soon a pod is to end, in seconds; Infinity: it stays, -1: it is desired no more. */
 function urgency(pod: Pod | undefined): number {
   if (!pod) return -1;
   if (!pod.metadata.deletionTimestamp) return Infinity;

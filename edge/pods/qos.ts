@@ -9,7 +9,7 @@ export interface Amounts {
   memoryBytes: number;
 }
 
-/** A resource of one container; undefined when not set or not a quantity. A limit is a request too. */
+/** Undefined when not set or not a quantity. A limit counts as a request too. */
 export function amountOf(
   container: Container,
   kind: "requests" | "limits",

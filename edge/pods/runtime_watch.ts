@@ -45,7 +45,7 @@ export class RuntimeWatch {
     return network.ready ? undefined : network.message ?? "container runtime network not ready";
   }
 
-  /** Asks the runtime; resolves true when the state differs from before. Rejects when it is away. */
+  /** Resolves true when the state differs from before; rejects when the runtime is away. */
   async refresh(signal: AbortSignal): Promise<boolean> {
     const needDriver = this.#wantedDriver === "auto" && this.#driver === undefined;
     const [version, { status, info }] = await Promise.all([

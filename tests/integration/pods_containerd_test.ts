@@ -178,7 +178,7 @@ testWith(PARTS, "pods run, are adopted, and end without a trace on containerd", 
   assertEquals([...Deno.readDirSync(`${node.dir}/pods`)], []);
 });
 
-testWith(PARTS, "crash loop, missing image, one-shot and broken command on containerd", async () => {
+testWith(PARTS, "crash loop, missing image, one-shot, broken command on containerd", async () => {
   await using node = await RealNode.start();
   const crash = node.pod("crash", "echo bye > /dev/termination-log; exit 3");
   const absent = node.pod("absent", FOREVER, (pod) => {

@@ -2,7 +2,7 @@
 import { AppError } from "../../../shared/errors.ts";
 
 export interface Mounter {
-  /** Mounts a tmpfs at an existing folder; done already is done. `sizeBytes` 0: the kernel's own limit. */
+  /** Mounts a tmpfs at an existing folder, once. `sizeBytes` 0: the kernel's own limit. */
   mountTmpfs(path: string, sizeBytes: number): Promise<void>;
   /** Unmounts everything at or below `path`. */
   unmountBelow(path: string): Promise<void>;

@@ -38,6 +38,8 @@ interface ProjectedSource {
   [source: string]: unknown;
 }
 
+type Sourced<K extends string, T> = { [key in K]?: T[] } & { defaultMode?: number };
+
 /** Undefined when the volume is of another kind. */
 export function volumePayload(volume: Volume, context: PayloadContext): Payload | undefined {
   const { configMap, secret } = volume;
@@ -48,10 +50,10 @@ export function volumePayload(volume: Volume, context: PayloadContext): Payload 
     const named = { ...secret, name: secret.secretName ?? "" };
     addSecret(payload, named, secret.defaultMode ?? MODE_DEFAULT, context);
   } else if (volume.downwardAPI) {
-    const downward = volume.downwardAPI as { items?: DownwardItem[]; defaultMode?: number }; // core/v1
+    const downward = volume.downwardAPI as Sourced<"items", DownwardItem>; // core/v1
     addDownward(payload, downward.items ?? [], downward.defaultMode ?? MODE_DEFAULT, context);
   } else if (volume.projected) {
-    const projected = volume.projected as { sources?: ProjectedSource[]; defaultMode?: number }; // core/v1
+    const projected = volume.projected as Sourced<"sources", ProjectedSource>; // core/v1
     const mode = projected.defaultMode ?? MODE_DEFAULT;
     for (const source of projected.sources ?? []) addProjected(payload, source, mode, context);
   } else {
