@@ -1,7 +1,8 @@
 /**
- * Desired state on its way to one node. Nothing is queued: a step is the difference between what the
- * node is believed to hold (all that was sent included) and its projection now, taken when there is
- * room in flight, so a newer version of an object replaces one that was not sent yet by itself.
+ * Desired state on its way to one node. Nothing is queued: a step is the difference between what
+ * the node is believed to hold (all that was sent included) and its projection now, taken when
+ * there is room in flight, so a newer version of an object replaces one that was not sent yet by
+ * itself.
  *
  *     inventory --(last part)--> planning --(reject)--> rejected --(delay, request)--> inventory
  *

@@ -1,8 +1,8 @@
 /**
- * Pure: may a session that just said hello take the place of the one a node has? It must prove to be
- * newer. Numbers order the sessions of one process; another key is newer because only the enrolled
- * key gets this far; between two processes with one key, the one that still answers stays, so that a
- * cloned machine cannot push the real one out.
+ * Pure: may a session that just said hello take the place of the one a node has? It must prove to
+ * be newer. Numbers order the sessions of one process; another key is newer because only the
+ * enrolled key gets this far; between two processes with one key, the one that still answers
+ * stays, so that a cloned machine cannot push the real one out.
  */
 export interface SessionClaim {
   /** Random per process of the node. */

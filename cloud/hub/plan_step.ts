@@ -21,7 +21,10 @@ export interface StepPart {
   bytes: number;
 }
 
-/** The difference between what a node holds and what it must hold. Same uid and version: same object. */
+/**
+ * The difference between what a node holds and what it must hold. Same uid and version: same
+ * object.
+ */
 export function planStep(
   held: ReadonlyMap<string, InventoryEntry>,
   items: ReadonlyMap<string, DesiredItem>,
@@ -38,8 +41,9 @@ export function planStep(
 const ITEM_OVERHEAD_BYTES = 16;
 
 /**
- * Cuts a step into parts of about `bytesMax`, at least one, encoding as it goes, so that a large step
- * is never in memory twice. A part is larger than `bytesMax` only when it is one object that is.
+ * Cuts a step into parts of about `bytesMax`, at least one, encoding as it goes, so that a large
+ * step is never in memory twice. A part is larger than `bytesMax` only when it is one object that
+ * is.
  */
 export function* inParts(step: Step, bytesMax: number): Generator<StepPart, void, void> {
   let part: StepPart = { upserts: [], deletes: [], more: false, bytes: 0 };

@@ -38,8 +38,8 @@ export type ReportOutcome = { kind: "applied" } | { kind: "dropped"; reason: str
 
 export interface ReportSink {
   /**
-   * Applies a node's report; resolves when the result is durable. Throws AppError "unavailable" when
-   * it should be tried again. `node` is the identity in the session's certificate.
+   * Applies a node's report; resolves when the result is durable. Throws AppError "unavailable"
+   * when it should be tried again. `node` is the identity in the session's certificate.
    */
   apply(node: string, report: Report, signal: AbortSignal): Promise<ReportOutcome>;
 }
@@ -58,8 +58,8 @@ export interface NodeSessions {
   /** Calls `listener` whenever a session begins or ends; returns the unsubscriber. */
   subscribe(listener: () => void): () => void;
   /**
-   * Sends an HTTP request to the node's own HTTP handler through its tunnel, with a streamed answer.
-   * AppError "unavailable" when the node has no session.
+   * Sends an HTTP request to the node's own HTTP handler through its tunnel, with a streamed
+   * answer. AppError "unavailable" when the node has no session.
    */
   fetch(node: string, request: Request): Promise<Response>;
 }

@@ -1,7 +1,7 @@
 /**
- * The hub: one TLS listener over HTTP/2 for enrolment, sessions and tunnels. A client certificate is
- * asked for but not demanded by TLS, so that a node without one can enrol and one whose certificate
- * ran out can renew; every other call judges the certificate itself (services.ts).
+ * The hub: one TLS listener over HTTP/2 for enrolment, sessions and tunnels. A client certificate
+ * is asked for but not demanded by TLS, so that a node without one can enrol and one whose
+ * certificate ran out can renew; every other call judges the certificate itself (services.ts).
  */
 import { connectNodeAdapter } from "@connectrpc/connect-node";
 import { createContextValues } from "@connectrpc/connect";
@@ -81,7 +81,9 @@ export class HubServer {
     return this.#registry;
   }
 
-  /** Listens on `host:port` ("[::1]:10000", ":10000", port 0 for any); resolves with what it got. */
+  /**
+   * Listens on `host:port` ("[::1]:10000", ":10000", port 0 for any); resolves with what it got.
+   */
   async listen(address: string): Promise<{ host: string; port: number }> {
     const { host, port } = parseListen(address);
     await new Promise<void>((resolve, reject) => {

@@ -1,8 +1,8 @@
 /**
  * One session of one node, from its hello to its end: desired state down, reports up, heartbeats.
  * It ends when the node's stream ends, when nothing was heard for two heartbeats, when a newer one
- * takes its place, when the node breaks the protocol, or when the hub stops; always once, and with a
- * GoAway where someone may still read it.
+ * takes its place, when the node breaks the protocol, or when the hub stops; always once, and with
+ * a GoAway where someone may still read it.
  *
  *     live --(stream end | end())--> ending --(tasks joined)--> over
  */

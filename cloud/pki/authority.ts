@@ -1,7 +1,7 @@
 /**
- * The fleet's certificate authority: one ECDSA P-256 key and certificate under `<data-dir>/pki`. Made
- * where both files are missing, never overwritten; anything unreadable is an error that names the
- * file, because a new authority would lock out every node.
+ * The fleet's certificate authority: one ECDSA P-256 key and certificate under `<data-dir>/pki`.
+ * Made where both files are missing, never overwritten; anything unreadable is an error that names
+ * the file, because a new authority would lock out every node.
  */
 import { join } from "@std/path";
 import type { Clock } from "../../shared/clock.ts";

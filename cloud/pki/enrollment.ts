@@ -1,7 +1,7 @@
 /**
- * Who a node is: enrolment by token, renewal by the enrolled key, and the judgement on a certificate
- * that a connection shows. The hub trusts nothing else about a peer. A token's use is durable before
- * the certificate exists.
+ * Who a node is: enrolment by token, renewal by the enrolled key, and the judgement on a
+ * certificate that a connection shows. The hub trusts nothing else about a peer. A token's use is
+ * durable before the certificate exists.
  */
 import type { X509Certificate } from "@peculiar/x509";
 import type { Clock } from "../../shared/clock.ts";

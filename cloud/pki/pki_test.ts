@@ -154,7 +154,7 @@ Deno.test("enroll() refuses with a reason of its own for each cause", async () =
   });
 });
 
-Deno.test("TokenStore lets only as many concurrent spenders through as there are uses", async () => {
+Deno.test("TokenStore lets through only as many spenders as there are uses", async () => {
   await inTemp(async (dir) => {
     const { tokens, create } = await setUp(dir);
     const token = await create(undefined, 3);

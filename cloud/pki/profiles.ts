@@ -1,4 +1,6 @@
-/** What goes into certificates: names, lifetimes, limits. Pure, but for the randomness handed in. */
+/**
+ * What goes into certificates: names, lifetimes, limits. Pure, but for the randomness handed in.
+ */
 import { AppError } from "../../shared/errors.ts";
 import type { Random } from "../../shared/random.ts";
 
@@ -6,7 +8,9 @@ import type { Random } from "../../shared/random.ts";
 export const CLOCK_SKEW_MS = 10 * 60_000;
 export const NODE_LIFETIME_MS = 365 * 86_400_000;
 export const ADMIN_LIFETIME_MS = 365 * 86_400_000;
-/** How long after its end a certificate may still renew itself: a node switched off for a season. */
+/**
+ * How long after its end a certificate may still renew itself: a node switched off for a season.
+ */
 export const RENEWAL_GRACE_MS = 365 * 86_400_000;
 
 export const CLIENT_AUTH = "1.3.6.1.5.5.7.3.2";

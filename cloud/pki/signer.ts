@@ -1,6 +1,6 @@
 /**
- * Issues certificates under the authority. The signer writes every subject itself: of a request only
- * the key is used, after its signature has shown that the asker holds it.
+ * Issues certificates under the authority. The signer writes every subject itself: of a request
+ * only the key is used, after its signature has shown that the asker holds it.
  */
 import type { Clock } from "../../shared/clock.ts";
 import { AppError } from "../../shared/errors.ts";

@@ -1,7 +1,8 @@
 /**
  * Join tokens on disk, one file each under `<data-dir>/tokens`, so that `token create`, `list` and
- * `revoke` by one process work while another serves the same folder. Every change holds the folder's
- * lock (flock): a use can neither be spent twice nor bring back a token that was just revoked.
+ * `revoke` by one process work while another serves the same folder. Every change holds the
+ * folder's lock (flock): a use can neither be spent twice nor bring back a token that was just
+ * revoked.
  */
 import { join } from "@std/path";
 import type { Clock } from "../../shared/clock.ts";

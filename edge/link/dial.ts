@@ -1,6 +1,7 @@
 /**
  * One HTTP/2 connection to the hub. Whatever address is dialled, the hub must show a certificate by
- * our authority for its fixed name; the node shows its own. Nothing is sent here until a call is made.
+ * our authority for its fixed name; the node shows its own. Nothing is sent here until a call is
+ * made.
  */
 import { type Client, createClient } from "@connectrpc/connect";
 import {
@@ -18,8 +19,10 @@ import {
 import { HUB_MESSAGE_BYTES_MAX } from "../../shared/limits.ts";
 import { HUB_SERVER_NAME } from "../../shared/wire/x509.ts";
 
-/** Never by itself: the session decides when a connection ends. Beyond what a timer can carry, so that
- * the library starts none, which would outlive the connection. */
+/**
+ * Never by itself: the session decides when a connection ends. Beyond what a timer can carry, so
+ * that the library starts none, which would outlive the connection.
+ */
 const IDLE_MS = Number.MAX_SAFE_INTEGER;
 
 export interface Connection {

@@ -1,7 +1,7 @@
 /**
- * The node's link to its cloud. It dials, lives, and after a failure waits with full jitter (at most
- * a minute) and dials again, address after address, for as long as the process lives. No failure of
- * the link ever leaves `run`: work at the edge does not depend on it.
+ * The node's link to its cloud. It dials, lives, and after a failure waits with full jitter (at
+ * most a minute) and dials again, address after address, for as long as the process lives. No
+ * failure of the link ever leaves `run`: work at the edge does not depend on it.
  *
  *     idle -> dialing -> live -> backoff -> dialing -> ...
  *                 \________________/^

@@ -1,7 +1,8 @@
 /**
  * The outbox on its way up. Items go in the outbox's order, many in flight within the window the
- * cloud gave; one is forgotten only after the cloud's acknowledgement of its sequence, durably. What
- * is in flight when a session ends is simply sent again by the next: applying twice is harmless.
+ * cloud gave; one is forgotten only after the cloud's acknowledgement of its sequence, durably.
+ * What is in flight when a session ends is simply sent again by the next: applying twice is
+ * harmless.
  */
 import { create } from "@bufbuild/protobuf";
 import { Wakeup } from "../../shared/async/wakeup.ts";

@@ -1,7 +1,7 @@
 /**
  * One session with the hub over one connection: hello and welcome, then desired state in, reports
- * out, heartbeats and the tunnel side by side, until the first of them ends it. A stream that ends is
- * seen at once; a link that is half-open, within two heartbeats.
+ * out, heartbeats and the tunnel side by side, until the first of them ends it. A stream that ends
+ * is seen at once; a link that is half-open, within two heartbeats.
  */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { fullJitterMs } from "../../shared/async/backoff.ts";
@@ -40,7 +40,9 @@ const WELCOME_MS = 15_000;
 const HEARTBEAT_MS_MIN = 100;
 const HEARTBEAT_MS_MAX = 60_000;
 const TUNNEL_RETRY = { initialMs: 500, maxMs: 30_000 };
-/** A look at the certificate's age this often: timers do not count what a suspended machine slept. */
+/**
+ * A look at the certificate's age this often: timers do not count what a suspended machine slept.
+ */
 const RENEWAL_CHECK_MS = 6 * 3_600_000;
 const RENEWAL_RETRY_MS = 10 * 60_000;
 
@@ -89,7 +91,10 @@ export class LinkSession {
     this.#inbound = new Inbound({ ledger: options.ledger, outgoing: this.#outgoing });
   }
 
-  /** Runs the session to its end and throws why it ended: AppError, GoneAway, or the signal's reason. */
+  /**
+   * Runs the session to its end and throws why it ended: AppError, GoneAway, or the signal's
+   * reason.
+   */
   async run(signal: AbortSignal): Promise<never> {
     const scope = new TaskScope(signal);
     const welcomed = new AbortController();

@@ -1,7 +1,7 @@
 /**
- * Bodies on the wire: CBOR of plain JSON values and nothing else. A peer is not trusted, so whatever
- * the decoder could build beyond JSON (dates, maps, cycles, typed arrays) is refused by path, and
- * depth is bounded.
+ * Bodies on the wire: CBOR of plain JSON values and nothing else. A peer is not trusted, so
+ * whatever the decoder could build beyond JSON (dates, maps, cycles, typed arrays) is refused by
+ * path, and depth is bounded.
  */
 import { Encoder } from "cbor-x";
 import { AppError, errorChain } from "../errors.ts";

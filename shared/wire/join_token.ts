@@ -1,7 +1,7 @@
 /**
- * The text of a join token, `skerry1.<hash>.<id>.<secret>`: the hash lets the node check the authority
- * before it trusts it, the id names the record in the cloud, the secret (256 random bits) proves
- * possession.
+ * The text of a join token, `skerry1.<hash>.<id>.<secret>`: the hash lets the node check the
+ * authority before it trusts it, the id names the record in the cloud, the secret (256 random
+ * bits) proves possession.
  */
 import { AppError } from "../errors.ts";
 

@@ -11,7 +11,7 @@ type MetadataReflect = {
 
 /** Adds the functions to the global `Reflect`, unless something else already did. */
 export function installReflectMetadata(): void {
-  const reflect = Reflect as MetadataReflect; // the proposal's functions are not in the standard type
+  const reflect = Reflect as MetadataReflect; // not in the standard type
   if (reflect.getMetadata) return;
   const values = new WeakMap<object, Map<unknown, unknown>>();
   reflect.getOwnMetadata = (key, target) => values.get(target)?.get(key);

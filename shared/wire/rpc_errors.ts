@@ -31,8 +31,8 @@ export function toConnectError(error: unknown): ConnectError {
 }
 
 /**
- * The peer's error as ours. An error that did not come from the peer (it has a cause on this side, or
- * is no Connect error) is a broken transport: "unavailable".
+ * The peer's error as ours. An error that did not come from the peer (it has a cause on this side,
+ * or is no Connect error) is a broken transport: "unavailable".
  */
 export function fromConnectError(error: unknown): AppError {
   if (error instanceof AppError) return error;

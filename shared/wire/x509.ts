@@ -1,7 +1,7 @@
 /**
- * The certificate library, loaded when it is first needed: an edge that is enrolled does not touch it
- * for most of a year, and memory is the scarce thing there. Also the few facts both sides share about
- * keys and names in certificates.
+ * The certificate library, loaded when it is first needed: an edge that is enrolled does not touch
+ * it for most of a year, and memory is the scarce thing there. Also the few facts both sides share
+ * about keys and names in certificates.
  */
 import { installReflectMetadata } from "./reflect_metadata.ts";
 

@@ -8,7 +8,9 @@ import { fromConnectError } from "../../shared/wire/rpc_errors.ts";
 import { createRequest, generateKeyPair, importKeyPair } from "../../shared/wire/x509.ts";
 import type { Report } from "../../shared/wire/report.ts";
 import { formatToken, parseToken } from "../../shared/wire/join_token.ts";
-import { makeWorld, MemoryLedger, until } from "./hub_world.ts";
+import { Signer } from "../../cloud/pki/signer.ts";
+import { SystemRandom } from "../../shared/random.ts";
+import { makeWorld, MemoryLedger, until, type World } from "./hub_world.ts";
 
 const soon = () => AbortSignal.timeout(20_000);
 
@@ -25,6 +27,14 @@ async function assertRefused(code: ErrorCode, message: string, work: () => Promi
     message,
   );
   assertEquals(error.code, code);
+}
+
+/** A certificate for n1 as the authority would have given it, with another lifetime. */
+async function issueNode(world: World, privateKey: string, nodeLifetimeMs: number) {
+  const { authority } = world.pki;
+  const clock = new SystemClock();
+  const signer = new Signer({ authority, clock, random: new SystemRandom(), nodeLifetimeMs });
+  return await signer.issueNode("n1", (await importKeyPair(privateKey)).publicKey);
 }
 
 async function* oneEmpty() {
@@ -97,7 +107,7 @@ Deno.test("calls without the node's own certificate are refused", async () => {
   asN2.close();
 });
 
-Deno.test("desired state reaches the ledger and is acknowledged; reports reach the sink", async () => {
+Deno.test("desired state reaches the ledger and is acknowledged, reports the sink", async () => {
   await using world = await makeWorld();
   world.source.set("n1", "a", "1");
   world.source.set("n2", "other", "1");
@@ -124,7 +134,7 @@ Deno.test("desired state reaches the ledger and is acknowledged; reports reach t
   assert(link.traffic.report.up.bytes > 0 && link.traffic.desired.down.bytes > 0);
 });
 
-Deno.test("after a cut only the difference travels, and reports made meanwhile arrive", async () => {
+Deno.test("after a cut only the difference travels, and reports of it arrive", async () => {
   await using world = await makeWorld();
   for (let i = 0; i < 50; i++) world.source.set("n1", `p${i}`, "1", "x".repeat(20_000));
   const { link, ledger, outbox } = world.link("n1", await world.enroll("n1"));
@@ -155,7 +165,7 @@ Deno.test("after a cut only the difference travels, and reports made meanwhile a
   assertEquals(ledger.batches.slice(held).flatMap((b) => b.upserts.length), [1]);
 });
 
-Deno.test("a ledger that holds something else is brought to the projection by its inventory", async () => {
+Deno.test("a ledger that holds something else is mended by its inventory", async () => {
   await using world = await makeWorld();
   const enrolled = await world.enroll("n1");
   world.source.set("n1", "a", "1");
@@ -218,6 +228,53 @@ Deno.test("a node that is enrolled again pushes out the holder of the former key
   await until("the old one is out", () => old.link.status().state === "backoff");
   old.link.reconnectNow();
   await until("it stays out", () => old.link.status().lastError?.includes("another key") ?? false);
+});
+
+Deno.test("a certificate in its last third is renewed in a live session", async () => {
+  await using world = await makeWorld();
+  const enrolled = await world.enroll("n1");
+  const certificate = await issueNode(world, enrolled.privateKey, 60_000);
+  const renewed: string[] = [];
+  const { link } = world.link("n1", { ...enrolled, certificate }, {
+    onRenewed: (pem) => Promise.resolve(void renewed.push(pem)),
+  });
+  const before = link.certificateNotAfterMs;
+  await until("it was renewed", () => renewed.length === 1);
+  await until("the new one is used", () => link.certificateNotAfterMs > before + 86_400_000);
+  assertEquals(link.status().state, "live");
+});
+
+Deno.test("a certificate that ran out renews itself, unless it is revoked", async () => {
+  await using world = await makeWorld();
+  const enrolled = await world.enroll("n1");
+  const certificate = await issueNode(world, enrolled.privateKey, -60_000);
+  const late = world.link("n1", { ...enrolled, certificate });
+  await until("the link is live", () => late.link.status().state === "live");
+  assert(late.link.certificateNotAfterMs > 0);
+  await late.stop();
+  await world.pki.nodes.revoke("n1");
+  const out = world.link("n1", { ...enrolled, certificate });
+  await until("it is refused", () => out.link.status().lastError?.includes("ran out") ?? false);
+  assert(out.link.status().lastError?.includes("was revoked"));
+});
+
+Deno.test("the link goes on to the next address when one does not answer", async () => {
+  await using world = await makeWorld();
+  const { link } = world.link("n1", await world.enroll("n1"), {
+    addresses: ["127.0.0.1:1", world.address],
+  });
+  await until("the link is live", () => link.status().state === "live");
+  assertEquals(link.status().address, world.address);
+});
+
+Deno.test("a step of many megabytes arrives in parts, with heartbeats between", async () => {
+  await using world = await makeWorld({ heartbeatMs: 100 });
+  const text = Array.from({ length: 1_000_000 }, (_, i) => (i * 7919 % 36).toString(36)).join("");
+  for (let i = 0; i < 12; i++) world.source.set("n1", `p${i}`, "1", text);
+  const { link, ledger } = world.link("n1", await world.enroll("n1"));
+  await until("all is acknowledged", () => world.hub.sessions.get("n1")?.ackedGeneration === 12);
+  assertEquals([ledger.batches.length, ledger.items.size], [1, 12]);
+  assert(link.traffic.desired.down.messages >= 12);
 });
 
 Deno.test("a hub that stops says so, and the link comes back when it is there again", async () => {

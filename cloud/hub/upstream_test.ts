@@ -1,0 +1,111 @@
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { create } from "@bufbuild/protobuf";
+import { SystemClock } from "../../shared/clock.ts";
+import { AppError } from "../../shared/errors.ts";
+import {
+  type ReportItem,
+  ReportItemSchema,
+  type SessionResponse,
+} from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
+import { SeededRandom } from "../../shared/random.ts";
+import { encodeBody } from "../../shared/wire/codec.ts";
+import { Outgoing } from "../../shared/wire/outgoing.ts";
+import type { Report } from "../../shared/wire/report.ts";
+import type { ReportOutcome, ReportSink } from "./port.ts";
+import { REPORT_ITEMS_MAX, Upstream } from "./upstream.ts";
+
+class HeldSink implements ReportSink {
+  readonly started: string[] = [];
+  readonly gates: PromiseWithResolvers<ReportOutcome>[] = [];
+
+  apply(_node: string, report: Report, signal: AbortSignal): Promise<ReportOutcome> {
+    this.started.push(report.kind === "pod_gone" ? report.pod.name : report.kind);
+    const gate = Promise.withResolvers<ReportOutcome>();
+    this.gates.push(gate);
+    signal.addEventListener("abort", () => gate.reject(signal.reason), { once: true });
+    return gate.promise;
+  }
+}
+
+function report(sequence: number, key: string): ReportItem {
+  const pod = { namespace: "d", name: `${key}${sequence}`, uid: "u" };
+  const body = encodeBody({ kind: "pod_gone", pod });
+  return create(ReportItemSchema, { sequence: BigInt(sequence), key, body });
+}
+
+function setUp(sink: ReportSink) {
+  const outgoing = new Outgoing<SessionResponse>({ urgentMax: 100 });
+  const clock = new SystemClock();
+  const random = new SeededRandom(1);
+  const upstream = new Upstream({ node: "n1", sink, outgoing, clock, random });
+  const stop = new AbortController();
+  const done = upstream.run(stop.signal).catch(() => {}); // ends by abort
+  const responses = outgoing[Symbol.asyncIterator]();
+  /** Reads acknowledgements until `count` sequences have come. */
+  const acked = async (count: number): Promise<number[]> => {
+    const out: number[] = [];
+    while (out.length < count) {
+      const { value } = await responses.next();
+      assert(value && value.message.case === "reportAck");
+      out.push(...value.message.value.sequences.map(Number));
+    }
+    return out.sort((a, b) => a - b);
+  };
+  return {
+    upstream,
+    acked,
+    stop: async () => {
+      stop.abort();
+      await done;
+    },
+  };
+}
+
+Deno.test("Upstream applies one key in turn; the newest stands for those that wait", async () => {
+  const sink = new HeldSink();
+  const { upstream, acked, stop } = setUp(sink);
+  upstream.offer([report(1, "a")]);
+  upstream.offer([report(2, "a"), report(3, "b"), report(4, "a")]);
+  assertEquals(sink.started, ["a1", "b3"]);
+  assertEquals(await acked(1), [2]); // superseded by 4
+  sink.gates[0]!.resolve({ kind: "applied" });
+  sink.gates[1]!.resolve({ kind: "dropped", reason: "pod is gone" });
+  assertEquals(await acked(2), [1, 3]);
+  assertEquals(sink.started, ["a1", "b3", "a4"]);
+  upstream.offer([report(4, "a")]); // sent twice
+  sink.gates[2]!.resolve({ kind: "applied" });
+  assertEquals(await acked(1), [4]);
+  assertEquals(sink.started.length, 3);
+  await stop();
+});
+
+Deno.test("Upstream tries again what the sink could not take, then acknowledges", async () => {
+  const sink = new HeldSink();
+  const { upstream, acked, stop } = setUp(sink);
+  upstream.offer([report(1, "a")]);
+  sink.gates[0]!.reject(new AppError("unavailable", "API server is away"));
+  const clock = new SystemClock();
+  while (sink.gates.length < 2) await clock.sleep(1);
+  sink.gates[1]!.resolve({ kind: "applied" });
+  assertEquals(await acked(1), [1]);
+  await stop();
+});
+
+Deno.test("Upstream acknowledges a report that nobody can read", async () => {
+  const sink = new HeldSink();
+  const { upstream, acked, stop } = setUp(sink);
+  const body = encodeBody({ kind: "nonsense" });
+  upstream.offer([create(ReportItemSchema, { sequence: 1n, key: "a", body })]);
+  assertEquals(await acked(1), [1]);
+  assertEquals(sink.started, []);
+  await stop();
+});
+
+Deno.test("Upstream refuses more than the window it announced", async () => {
+  const { upstream, stop } = setUp(new HeldSink());
+  const items = Array.from({ length: REPORT_ITEMS_MAX }, (_, i) => report(i + 1, `k${i}`));
+  upstream.offer(items);
+  const error = assertThrows(() => upstream.offer([report(9_999, "z")]), AppError);
+  assertEquals(error.code, "exhausted");
+  await stop();
+});
