@@ -6,11 +6,12 @@
 import { join } from "@std/path";
 import { removeAddresses, writeAddresses } from "../shared/addresses.ts";
 import { TaskScope } from "../shared/async/task_scope.ts";
+import { withResources } from "../shared/async/with_resources.ts";
 import type { Clock } from "../shared/clock.ts";
 import { formatAddress, type HostPort, parseAddress } from "../shared/config.ts";
 import { AppError } from "../shared/errors.ts";
 import { writeFileAtomic } from "../shared/files.ts";
-import { GVR } from "../shared/k8s/gvr.ts";
+import { type GroupVersionResource, GVR } from "../shared/k8s/gvr.ts";
 import { roomLogger } from "../shared/log.ts";
 import type { Random } from "../shared/random.ts";
 import { DenoDisk } from "../shared/store/deno_disk.ts";
@@ -18,6 +19,9 @@ import { type DurableStore, openStore } from "../shared/store/durable_store.ts";
 import { VERSION } from "../shared/version.ts";
 import { createAdminApp } from "./admin/app.ts";
 import { type ApiServer, createApiServer } from "./apiserver/app.ts";
+import type { KindInfo } from "./apiserver/kinds/kind_info.ts";
+import { allKinds } from "./apiserver/kinds/registry.ts";
+import { SYSTEM } from "./apiserver/authorize.ts";
 import { serveApi } from "./apiserver/server.ts";
 import { formatKubeconfig } from "./cli/kubeconfig.ts";
 import type { CloudConfig } from "./config.ts";
@@ -29,8 +33,6 @@ import { AdminAuthenticator, loadAdminToken } from "./pki/admin_token.ts";
 import { localNames, openPki, type Pki } from "./pki/pki.ts";
 import { NodeTunnel } from "./tunnel/node_tunnel.ts";
 
-/** The identity of the cloud's own rooms at the API. */
-const SYSTEM_USER = { username: "system:skerry", groups: ["system:masters"] };
 const DAY_MS = 86_400_000;
 
 export interface SystemPorts {
@@ -53,9 +55,22 @@ export async function runCloud(
   onReady: (addresses: CloudAddresses) => void,
   signal: AbortSignal,
 ): Promise<void> {
+  await withResources((stack) => serve({ config, ports, onReady, signal }, stack));
+}
+
+interface Serving {
+  config: CloudConfig;
+  ports: SystemPorts;
+  onReady: (addresses: CloudAddresses) => void;
+  signal: AbortSignal;
+}
+
+async function serve(
+  { config, ports, onReady, signal }: Serving,
+  stack: AsyncDisposableStack,
+): Promise<void> {
   const { dataDir } = config;
   const { clock, random } = ports;
-  await using stack = new AsyncDisposableStack();
   const store = await openStore({ dir: join(dataDir, "store"), disk: new DenoDisk(), clock });
   stack.defer(() => store.close());
   const nodeLifetimeMs = config.nodes.certificateDays * DAY_MS;
@@ -79,39 +94,16 @@ export async function runCloud(
   });
   stack.defer(() => api.close());
 
-  const kube = inProcessKube(api.fetchAs(SYSTEM_USER));
-  const controllers = new Controllers({
-    kube,
-    store,
-    clock,
-    random,
-    follow: (gvr) => new Informer(kube, gvr, { clock, random }),
-    settings: { nodeGraceMs: config.nodes.graceSeconds * 1_000 },
-  });
+  const controllers = buildControllers(config, ports, api, store);
   const hub = buildHub(pki, controllers, tls, ports);
   late.hub = hub;
   controllers.attachSessions(hub.sessions);
-
-  await using scope = new TaskScope(signal);
+  const scope = stack.use(new TaskScope(signal));
   scope.spawn("controllers", (s) => controllers.run(s));
   await controllers.ready(scope.signal);
 
-  const apiBound = await serveApi({
-    app: api.app,
-    address: { host: parseAddress(config.api.listen).hostname, port: portOf(config.api.listen) },
-    tls: { cert: tls.certificate, key: tls.privateKey, ca: pki.authority.certificate },
-  });
-  stack.defer(() => apiBound.close());
-  const hubBound = await hub.listen(config.hub.listen);
-  stack.defer(() => hub.close());
-  const admin = serveAdmin(config.admin.listen, { api, hub, store, clock });
-  stack.defer(() => admin.close());
-
-  const addresses: CloudAddresses = {
-    api: `https://${reachable({ hostname: apiBound.address.host, port: apiBound.address.port })}`,
-    hub: reachable({ hostname: hubBound.host, port: hubBound.port }),
-    admin: `http://${admin.address}`,
-  };
+  const serverTls = { cert: tls.certificate, key: tls.privateKey, ca: pki.authority.certificate };
+  const addresses = await listen(config, { api, hub, store, clock, tls: serverTls }, stack);
   await writeAddresses(dataDir, { ...addresses });
   stack.defer(() => removeAddresses(dataDir));
   const caCertificate = pki.authority.certificate;
@@ -120,6 +112,51 @@ export async function runCloud(
   log.info("Cloud serves", { ...addresses });
   onReady(addresses);
   await scope.join();
+}
+
+function buildControllers(
+  config: CloudConfig,
+  { clock, random }: SystemPorts,
+  api: ApiServer,
+  store: DurableStore,
+): Controllers {
+  const kube = inProcessKube(api.fetchAs(SYSTEM));
+  const namespaced = allKinds().filter((kind) => kind.namespaced).map(toGvr);
+  return new Controllers({
+    kube,
+    store,
+    clock,
+    random,
+    follow: (gvr) => new Informer(kube, gvr, { clock, random }),
+    namespacedResources: () => Promise.resolve(namespaced),
+    settings: { nodeGraceMs: config.nodes.graceSeconds * 1_000 },
+  });
+}
+
+interface Listening extends AdminSources {
+  tls: { cert: string; key: string; ca: string };
+}
+
+/** Opens the three listeners; each is closed by the stack. */
+async function listen(
+  config: CloudConfig,
+  sources: Listening,
+  stack: AsyncDisposableStack,
+): Promise<CloudAddresses> {
+  const { api, hub, tls } = sources;
+  const { hostname: host, port } = parseAddress(config.api.listen);
+  const apiBound = await serveApi({ app: api.app, address: { host, port }, tls });
+  stack.defer(() => apiBound.close());
+  const hubBound = await hub.listen(config.hub.listen);
+  stack.defer(() => hub.close());
+  const admin = serveAdmin(config.admin.listen, sources);
+  stack.defer(() => admin.close());
+  const { address } = apiBound;
+  return {
+    api: `https://${reachable({ hostname: address.host, port: address.port })}`,
+    hub: reachable({ hostname: hubBound.host, port: hubBound.port }),
+    admin: `http://${admin.address}`,
+  };
 }
 
 function buildHub(
@@ -169,14 +206,14 @@ function serveAdmin(
   return { address: formatAddress(server.addr), close: () => server.shutdown() };
 }
 
+function toGvr({ group, version, plural }: KindInfo): GroupVersionResource {
+  return { group, version, resource: plural };
+}
+
 function countObjects(api: ApiServer): Record<string, number> {
   return Object.fromEntries(
     Object.values(GVR).map((gvr) => [gvr.resource, api.storage.count(gvr)]),
   );
-}
-
-function portOf(listen: string): number {
-  return parseAddress(listen).port;
 }
 
 /** An address that can be dialled from this machine: "any address" becomes loopback. */

@@ -7,6 +7,7 @@
 import { isAbsolute, join, resolve } from "@std/path";
 import { removeAddresses, writeAddresses } from "../shared/addresses.ts";
 import { TaskScope } from "../shared/async/task_scope.ts";
+import { withResources } from "../shared/async/with_resources.ts";
 import { Changes } from "../shared/async/wakeup.ts";
 import type { Clock } from "../shared/clock.ts";
 import { formatAddress, parseAddress } from "../shared/config.ts";
@@ -59,56 +60,133 @@ export async function runEdge(
   onReady: (addresses: EdgeAddresses) => void,
   signal: AbortSignal,
 ): Promise<void> {
+  await withResources((stack) => serve({ config: given, ports, onReady, signal }, stack));
+}
+
+interface Serving {
+  config: EdgeConfig;
+  ports: SystemPorts;
+  onReady: (addresses: EdgeAddresses) => void;
+  signal: AbortSignal;
+}
+
+async function serve(
+  { config: given, ports, onReady, signal }: Serving,
+  stack: AsyncDisposableStack,
+): Promise<void> {
   const config = { ...given, dataDir: absolute(given.dataDir) };
   const { clock } = ports;
-  await using stack = new AsyncDisposableStack();
+  const startedAtMs = clock.nowMs();
   const memory = await openMemory(config, ports);
   stack.defer(() => memory.store.close());
   const runtime = new GrpcRuntime(config.runtime.endpoint);
   stack.defer(() => runtime.close());
-
-  // the link is made last, since its tunnel ends in the local API; who needs it before asks later
-  const late: { link?: Link; linkProblem?: string } = {};
-  const linkChanges = new Changes();
-  const machine = new Machine({ dataDir: config.dataDir });
-  const reporterChanges = [linkChanges];
-  const agentChanges = new Changes();
-  const reporter: NodeReporter = new NodeReporter({
-    identity: nodeIdentity(config),
-    readMachine: () => machine.read(),
-    runtime: () => agent.runtimeState(),
-    liveSince: () => {
-      const status = late.link?.status();
-      return status?.state === "live" ? status.since : undefined;
-    },
-    changes: [...reporterChanges, agentChanges],
-    outbox: memory.outbox,
-    clock,
-  });
-  const agent = await buildAgent(config, ports, memory, runtime, reporter);
-  agent.changes.subscribe(() => agentChanges.notify());
-  await reporter.start();
-
+  const link = new LinkHolder();
+  const { agent, reporter } = await buildNode(config, ports, memory, { runtime, link });
   const facts = new EdgeFactsView({
     config,
     memory,
-    startedAtMs: clock.nowMs(),
-    link: () => late.link,
-    linkProblem: () => late.linkProblem,
+    startedAtMs,
+    link: () => link.link,
+    linkProblem: () => link.problem,
     runtime: () => agent.runtimeState(),
     node: () => reporter.node,
     clock,
   });
-  const changes = merge([agent.changes, memory.ledger.changes, memory.events.changes, linkChanges]);
+  const api = buildLocalApi(ports, { memory, agent, facts, link });
+  const server = serveLocalApi(config.api.listen, api);
+  stack.defer(() => server.close());
+  await writeAddresses(config.dataDir, { api: `http://${server.address}` });
+  stack.defer(() => removeAddresses(config.dataDir));
+
+  const scope = stack.use(new TaskScope(signal));
+  await link.open(() => buildLink(config, ports, memory, api));
+  scope.spawn("link", (s) => link.run(s));
+  scope.spawn("pods", (s) => agent.run(s));
+  scope.spawn("node", (s) => reporter.run(s));
+  log.info("Edge runs", { node: config.nodeName, api: server.address });
+  onReady({ api: `http://${server.address}` });
+  await scope.join();
+}
+
+/**
+ * The link, once there is one. It is made last, because its tunnel ends in the local API; who needs
+ * it before looks here. A node whose identity cannot be read runs without, and says why.
+ */
+class LinkHolder {
+  readonly changes = new Changes();
+  link: Link | undefined;
+  problem: string | undefined;
+
+  async open(build: () => Promise<Link>): Promise<void> {
+    try {
+      this.link = await build();
+    } catch (error) {
+      this.problem = errorChain(error);
+      log.error("Cannot use the node's identity", { error: this.problem });
+    }
+    this.link?.changes.subscribe(() => this.changes.notify());
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    await this.link?.run(signal);
+  }
+
+  liveSince(): string | undefined {
+    const status = this.link?.status();
+    return status?.state === "live" ? status.since : undefined;
+  }
+}
+
+/** The pod agent and the node's account of itself: each asks the other, so they are made together. */
+async function buildNode(
+  config: EdgeConfig,
+  ports: SystemPorts,
+  memory: Memory,
+  { runtime, link }: { runtime: GrpcRuntime; link: LinkHolder },
+): Promise<{ agent: PodAgent; reporter: NodeReporter }> {
+  const machine = new Machine({ dataDir: config.dataDir });
+  const runtimeChanges = new Changes();
+  const reporter: NodeReporter = new NodeReporter({
+    identity: {
+      name: config.nodeName,
+      labels: config.labels,
+      taints: config.taints,
+      podsMax: config.pods.max,
+    },
+    readMachine: () => machine.read(),
+    runtime: () => agent.runtimeState(),
+    liveSince: () => link.liveSince(),
+    changes: [link.changes, runtimeChanges],
+    outbox: memory.outbox,
+    clock: ports.clock,
+  });
+  const agent: PodAgent = await buildAgent(config, ports, memory, runtime, reporter);
+  agent.changes.subscribe(() => runtimeChanges.notify());
+  await reporter.start();
+  return { agent, reporter };
+}
+
+interface ApiSources {
+  memory: Memory;
+  agent: PodAgent;
+  facts: EdgeFactsView;
+  link: LinkHolder;
+}
+
+function buildLocalApi(
+  { clock }: SystemPorts,
+  { memory, agent, facts, link }: ApiSources,
+): LocalApi {
   const startedAtMs = clock.monotonicMs();
-  const api = createLocalApi({
+  return createLocalApi({
     pods: agent.localPods,
     objects: {
       list: (resource) => memory.ledger.list(resource),
       subscribe: (listener) => memory.ledger.changes.subscribe(listener),
     },
     facts,
-    changes,
+    changes: merge([agent.changes, memory.ledger.changes, memory.events.changes, link.changes]),
     process: () => {
       const { rss, heapUsed } = Deno.memoryUsage();
       const uptimeSeconds = (clock.monotonicMs() - startedAtMs) / 1_000;
@@ -116,28 +194,6 @@ export async function runEdge(
     },
     clock,
   });
-  const server = serveLocalApi(config.api.listen, api);
-  stack.defer(() => server.close());
-  await writeAddresses(config.dataDir, { api: `http://${server.address}` });
-  stack.defer(() => removeAddresses(config.dataDir));
-
-  await using scope = new TaskScope(signal);
-  const link = await buildLink(config, ports, memory, api).catch((error) => {
-    // running work does not need the link: said once here, and in /readyz and /v1/status for good
-    late.linkProblem = errorChain(error);
-    log.error("Cannot use the node's identity", { error: late.linkProblem });
-    return undefined;
-  });
-  if (link) {
-    late.link = link;
-    link.changes.subscribe(() => linkChanges.notify());
-    scope.spawn("link", (s) => link.run(s));
-  }
-  scope.spawn("pods", (s) => agent.run(s));
-  scope.spawn("node", (s) => reporter.run(s));
-  log.info("Edge runs", { node: config.nodeName, api: server.address });
-  onReady({ api: `http://${server.address}` });
-  await scope.join();
 }
 
 async function openMemory(config: EdgeConfig, { clock, random }: SystemPorts): Promise<Memory> {
@@ -209,15 +265,6 @@ async function buildLink(
     clock,
     random,
   });
-}
-
-function nodeIdentity(config: EdgeConfig) {
-  return {
-    name: config.nodeName,
-    labels: config.labels,
-    taints: config.taints,
-    podsMax: config.pods.max,
-  };
 }
 
 function serveLocalApi(listen: string, api: LocalApi): { address: string; close(): Promise<void> } {

@@ -1,6 +1,6 @@
 /**
- * EdgeConfig: what an operator may set for one node, with its defaults. `join` writes it, `run` reads
- * it; flags override single keys. Parsed once, frozen, and passed.
+ * EdgeConfig: what an operator may set for one node, with its defaults. `join` writes it, `run`
+ * reads it; flags override single keys. Parsed once, frozen, and passed.
  */
 import {
   address,

@@ -1,6 +1,7 @@
 /**
- * The node's identity on disk, `<data-dir>/pki`: the authority's certificate, the node's own and its
- * key (0600). Written by `join`, the certificate again by each renewal, each file whole or not at all.
+ * The node's identity on disk, `<data-dir>/pki`: the authority's certificate, the node's own and
+ * its key (0600). Written by `join`, the certificate again by each renewal, each file whole or not
+ * at all.
  */
 import { join } from "@std/path";
 import { AppError } from "../shared/errors.ts";

@@ -109,6 +109,15 @@ export const PURE_NAMES: Readonly<Record<string, readonly string[]>> = {
 /** Files that may touch the real clock and dice. Others say so line by line, with a reason. */
 export const AMBIENT_FILES: readonly string[] = ["shared/clock.ts", "shared/random.ts"];
 
+/** Files that may say `using`: they never go through the bundler (see scripts/README.md). */
+export const USING_FILES: readonly string[] = [
+  "tests/**",
+  "scripts/**",
+  "**/*_test.ts",
+  "**/*_suite.ts",
+  "**/testing/**",
+];
+
 /** Files that may `export *`: the typed doors to packages that ship no types. */
 export const BARREL_FILES: readonly string[] = ["shared/types/**"];
 

@@ -5,7 +5,7 @@
  */
 import type { KubeObject } from "../../shared/k8s/types.ts";
 import type { KindInfo } from "./kinds/kind_info.ts";
-import { type IncludeObject, toTable } from "./table/to_table.ts";
+import { type IncludeObject, toTable } from "../../shared/k8s/table/to_table.ts";
 
 export type Form =
   | { as: "object" }
@@ -66,7 +66,7 @@ export function writeObject(
   if (form.as === "object") return object;
   if (form.as === "metadata") return partial(object);
   const resourceVersion = object.metadata.resourceVersion ?? "";
-  return toTable(kind, [object], {
+  return toTable(kind.kind, [object], {
     listMeta: { resourceVersion },
     includeObject: form.includeObject,
     nowMs,
@@ -82,7 +82,7 @@ export function writeList(
 ): unknown {
   const { meta, nowMs } = options;
   if (form.as === "table") {
-    return toTable(kind, objects, {
+    return toTable(kind.kind, objects, {
       listMeta: meta,
       includeObject: form.includeObject,
       nowMs,

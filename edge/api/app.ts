@@ -99,22 +99,27 @@ function addHealth(app: Hono, { facts }: LocalApiOptions): void {
 }
 
 function addKube(app: Hono, options: LocalApiOptions): void {
-  const kube = new LocalKube(localResources(options), options.changes);
+  const kube = new LocalKube(localResources(options), options.changes, options.clock);
   app.get("/api", (c) => c.json(apiVersions()));
   app.get("/apis", (c) => c.json(apiGroups()));
   app.get("/api/v1", (c) => c.json(apiResources(kube.resources)));
-  const listOrWatch = (c: Context) => {
-    const params = new URL(c.req.url).searchParams;
+  const scopeOf = (c: Context) => {
     const namespace = c.req.param("namespace");
-    const scope = { params, ...(namespace === undefined ? {} : { namespace }) };
+    return {
+      params: new URL(c.req.url).searchParams,
+      asTable: /;\s*as=Table/i.test(c.req.header("accept") ?? ""),
+      ...(namespace === undefined ? {} : { namespace }),
+    };
+  };
+  const listOrWatch = (c: Context) => {
+    const scope = scopeOf(c);
+    const { params } = scope;
     const plural = c.req.param("resource") ?? "";
     if (!["1", "true"].includes(params.get("watch") ?? "")) return c.json(kube.list(plural, scope));
     return c.body(kube.watch(plural, scope), 200, { "content-type": "application/json" });
   };
   const getOne = (c: Context) =>
-    c.json(
-      kube.get(c.req.param("resource") ?? "", c.req.param("namespace"), c.req.param("name") ?? ""),
-    );
+    c.json(kube.get(c.req.param("resource") ?? "", c.req.param("name") ?? "", scopeOf(c)));
   app.get("/api/v1/namespaces/:namespace/:resource", listOrWatch);
   app.get("/api/v1/namespaces/:namespace/:resource/:name", getOne);
   app.get("/api/v1/:resource", listOrWatch);

@@ -19,8 +19,9 @@ export function renderPage(status: EdgeStatus, pods: Pod[]): string {
   });
   return `<!doctype html><html lang="en"><meta charset="utf-8">` +
     `<meta http-equiv="refresh" content="10"><title>${escape(status.node)}</title>` +
-    `<style>body{font:16px system-ui;margin:2rem;max-width:60rem}td,th{padding:.2rem 1rem .2rem 0;` +
-    `text-align:left}code{background:#eee;padding:0 .3em}</style>` +
+    `<style>body{font:16px system-ui;margin:2rem;max-width:60rem}` +
+    `td,th{padding:.2rem 1rem .2rem 0;text-align:left}code{background:#eee;padding:0 .3em}` +
+    `</style>` +
     `<h1>${escape(status.node)}</h1>` +
     `<p>Link to the cloud: <b>${escape(status.link.state)}</b> since ` +
     `${escape(status.link.since)}. Container runtime: ` +

@@ -1,7 +1,7 @@
 /**
  * A streamed answer from a generator. The stream's own end says that the client has gone, so the
- * generator's signal hangs on the stream and not on the request: a request's signal also aborts when
- * an answer was delivered, and asking for it costs a warning of Deno's.
+ * generator's signal hangs on the stream and not on the request: a request's signal also aborts
+ * when an answer was delivered, and asking for it costs a warning of Deno's.
  */
 export function streamBody(
   produce: (signal: AbortSignal) => AsyncGenerator<Uint8Array>,

@@ -1,6 +1,7 @@
 /**
  * `join`: from a token to a node. It enrols, writes identity and config, and, where systemd is,
- * writes the unit and starts it; with `--no-systemd` it ends once `<data-dir>/edge.yaml` is written.
+ * writes the unit and starts it; with `--no-systemd` it ends once `<data-dir>/edge.yaml` is
+ * written.
  */
 import { join } from "@std/path";
 import type { CommandSpec, Invocation } from "../../shared/cli/command.ts";

@@ -77,8 +77,9 @@ async function refuseWhileRunning(dataDir: string): Promise<void> {
   } catch {
     return; // no store: nothing can run on it
   }
-  using lock = file;
-  if (!await lock.tryLock(true)) {
+  const free = await file.tryLock(true);
+  file.close();
+  if (!free) {
     throw new AppError(
       "conflict",
       `Cannot reset: skerry-edge is running on ${dataDir}; stop it first`,

@@ -1,8 +1,8 @@
 /**
  * The doors to the edge's durable memory. *Ledger*: desired state as accepted from the cloud.
  * *Outbox*: reports the cloud has not acknowledged. *Pod records* and *events*: what this node says
- * of itself, kept for local readers and sent through the outbox. Every method that returns a promise
- * resolves only when the write is on disk.
+ * of itself, kept for local readers and sent through the outbox. Every method that returns a
+ * promise resolves only when the write is on disk.
  */
 import type { Changes } from "../../shared/async/wakeup.ts";
 import type { Event, KubeObject, ObjectReference, PodStatus } from "../../shared/k8s/types.ts";

@@ -42,8 +42,12 @@ export class DenoDisk implements Disk {
 
   async syncDir(dir: string): Promise<void> {
     await guard("sync folder", dir, async () => {
-      using folder = await Deno.open(dir, { read: true });
-      await folder.sync();
+      const folder = await Deno.open(dir, { read: true });
+      try {
+        await folder.sync();
+      } finally {
+        folder.close();
+      }
     });
   }
 

@@ -1,6 +1,6 @@
 /**
  * The kinds the server serves, as a table. To add one: its messages in schema/tables, a file with a
- * `defineKind()` here, its line below, and its columns in table/columns.ts.
+ * `defineKind()` here, its line below, and its columns in shared/k8s/table/columns.ts.
  */
 import { CONFIG_MAP } from "./config_map.ts";
 import { EVENT } from "./event.ts";

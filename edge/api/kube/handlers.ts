@@ -4,6 +4,7 @@
  */
 import type { Changes } from "../../../shared/async/wakeup.ts";
 import { Wakeup } from "../../../shared/async/wakeup.ts";
+import type { Clock } from "../../../shared/clock.ts";
 import { AppError } from "../../../shared/errors.ts";
 import {
   type FieldRequirement,
@@ -13,6 +14,7 @@ import {
   parseFieldSelector,
   parseLabelSelector,
 } from "../../../shared/k8s/selectors.ts";
+import { toTable } from "../../../shared/k8s/table/to_table.ts";
 import type { KubeObject } from "../../../shared/k8s/types.ts";
 import { streamBody } from "../stream_body.ts";
 import type { LocalResource } from "./resources.ts";
@@ -25,6 +27,8 @@ export interface ListScope {
   /** All namespaces when absent. */
   namespace?: string;
   params: URLSearchParams;
+  /** The client asked for `as=Table`. */
+  asTable: boolean;
 }
 
 interface Selection {
@@ -37,34 +41,39 @@ export class LocalKube {
   readonly resources: readonly LocalResource[];
   readonly #views: ReadonlyMap<string, ResourceView>;
   readonly #changes: Changes;
+  readonly #clock: Clock;
   #watches = 0;
 
   /** `changes` is notified whenever anything that `resources` list may have changed. */
-  constructor(resources: readonly LocalResource[], changes: Changes) {
+  constructor(resources: readonly LocalResource[], changes: Changes, clock: Clock) {
     this.resources = resources;
+    this.#clock = clock;
     this.#changes = changes;
     this.#views = new Map(resources.map((r) => [r.plural, new ResourceView(r)]));
   }
 
-  get(plural: string, namespace: string | undefined, name: string): KubeObject {
-    const { view } = this.#find(plural);
+  get(plural: string, name: string, scope: ListScope): object {
+    const { resource, view } = this.#find(plural);
+    const { namespace } = scope;
     const found = view.entries().find(({ object }) =>
       object.metadata.name === name &&
       (namespace === undefined || object.metadata.namespace === namespace)
     );
     if (!found) throw new AppError("not_found", `${plural} "${name}" not found`);
-    return found.object;
+    return scope.asTable ? this.#table(resource, [found.object], scope, true) : found.object;
   }
 
   list(plural: string, scope: ListScope): object {
     const { resource, view } = this.#find(plural);
     const selection = toSelection(resource, scope);
-    const items = view.entries().filter((entry) => matches(entry.object, selection));
+    const items = view.entries().map(({ object }) => object).filter((o) => matches(o, selection));
+    const listMeta = { resourceVersion: String(view.version) };
+    if (scope.asTable) return { ...this.#table(resource, items, scope, true), metadata: listMeta };
     return {
       kind: `${resource.kind}List`,
       apiVersion: "v1",
-      metadata: { resourceVersion: String(view.version) },
-      items: items.map((entry) => entry.object),
+      metadata: listMeta,
+      items,
     };
   }
 
@@ -83,7 +92,7 @@ export class LocalKube {
       const signal = seconds > 0
         ? AbortSignal.any([gone, AbortSignal.timeout(seconds * 1_000)])
         : gone;
-      return toLines(this.#events(view, selection, known, signal));
+      return toLines(this.#shaped(resource, scope, this.#events(view, selection, known, signal)));
     });
   }
 
@@ -92,7 +101,7 @@ export class LocalKube {
     selection: Selection,
     known: Map<string, ViewEntry>,
     signal: AbortSignal,
-  ): AsyncGenerator<object> {
+  ): AsyncGenerator<{ type: string; object: KubeObject }> {
     const wakeup = new Wakeup();
     const unsubscribe = this.#changes.subscribe(() => wakeup.wake());
     this.#watches++;
@@ -107,6 +116,31 @@ export class LocalKube {
       this.#watches--;
       unsubscribe();
     }
+  }
+
+  async *#shaped(
+    resource: LocalResource,
+    scope: ListScope,
+    events: AsyncGenerator<{ type: string; object: KubeObject }>,
+  ): AsyncGenerator<object> {
+    let withColumns = true;
+    for await (const event of events) {
+      if (!scope.asTable) yield event;
+      else yield { ...event, object: this.#table(resource, [event.object], scope, withColumns) };
+      withColumns = false;
+    }
+  }
+
+  #table(
+    resource: LocalResource,
+    objects: KubeObject[],
+    scope: ListScope,
+    withColumns: boolean,
+  ): object {
+    const include = scope.params.get("includeObject");
+    const includeObject = include === "None" || include === "Object" ? include : "Metadata";
+    const nowMs = this.#clock.nowMs();
+    return toTable(resource.kind, objects, { includeObject, nowMs, withColumns });
   }
 
   #find(plural: string): { resource: LocalResource; view: ResourceView } {

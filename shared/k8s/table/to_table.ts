@@ -2,9 +2,8 @@
  * Server-side tables (application/json;as=Table), what `kubectl get` prints. Pure; ages are
  * reckoned from the caller's "now".
  */
-import { isJsonObject, type JsonObject } from "../../../shared/json/json.ts";
-import type { KubeObject } from "../../../shared/k8s/types.ts";
-import type { KindInfo } from "../kinds/kind_info.ts";
+import { isJsonObject, type JsonObject } from "../../json/json.ts";
+import type { KubeObject } from "../types.ts";
 import { columnsOf } from "./columns.ts";
 
 export type IncludeObject = "None" | "Metadata" | "Object";
@@ -28,11 +27,11 @@ export interface TableObject {
 
 /** For one object of a watch event, pass it alone; its resourceVersion becomes the table's. */
 export function toTable(
-  kind: KindInfo,
+  kind: string,
   objects: readonly KubeObject[],
   options: TableOptions,
 ): TableObject {
-  const columns = columnsOf(kind.kind);
+  const columns = columnsOf(kind);
   const only = objects.length === 1 ? objects[0]?.metadata.resourceVersion : undefined;
   const metadata = options.listMeta ?? (only === undefined ? {} : { resourceVersion: only });
   const withColumns = options.withColumns ?? true;
@@ -44,7 +43,7 @@ export function toTable(
       name,
       type,
       format: name === "Name" && priority === 0 ? "name" : "",
-      description: describe(kind.kind, name),
+      description: describe(kind, name),
       priority,
     })),
     rows: objects.map((object) => ({

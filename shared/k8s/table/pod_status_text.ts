@@ -2,8 +2,8 @@
  * The words and numbers `kubectl get pods` shows: status, ready, restarts. Derived from the pod's
  * container states, the way people know them from any cluster.
  */
-import { ageOf } from "../../../shared/k8s/duration.ts";
-import type { Container, ContainerStatus, Pod } from "../../../shared/k8s/types.ts";
+import { ageOf } from "../duration.ts";
+import type { Container, ContainerStatus, Pod } from "../types.ts";
 
 export interface PodSummary {
   ready: string;

@@ -1,15 +1,7 @@
 /** The columns of each kind's table and how a cell comes out of an object, as data. */
-import { isJsonObject, type JsonObject } from "../../../shared/json/json.ts";
-import { ageOf } from "../../../shared/k8s/duration.ts";
-import type {
-  ConfigMap,
-  Event,
-  KubeObject,
-  Lease,
-  Node,
-  Pod,
-  Secret,
-} from "../../../shared/k8s/types.ts";
+import { isJsonObject, type JsonObject } from "../../json/json.ts";
+import { ageOf } from "../duration.ts";
+import type { ConfigMap, Event, KubeObject, Lease, Node, Pod, Secret } from "../types.ts";
 import { summarizePod } from "./pod_status_text.ts";
 
 export type Cell = string | number;

@@ -1,10 +1,5 @@
 import { assertEquals } from "@std/assert";
-import type { ContainerStatus, KubeObject, Pod } from "../../../shared/k8s/types.ts";
-import { CONFIG_MAP } from "../kinds/config_map.ts";
-import { EVENT } from "../kinds/event.ts";
-import type { KindInfo } from "../kinds/kind_info.ts";
-import { NODE } from "../kinds/node.ts";
-import { POD } from "../kinds/pod.ts";
+import type { ContainerStatus, KubeObject, Pod } from "../types.ts";
 import { summarizePod } from "./pod_status_text.ts";
 import { toTable } from "./to_table.ts";
 
@@ -27,7 +22,7 @@ function pod(phase: string, statuses: ContainerStatus[], rest: object = {}): Pod
 const running = status("a", { ready: true, state: { running: {} } });
 
 Deno.test("a pod's row is name, ready, status, restarts, age and the wide ones", () => {
-  const table = toTable(POD, [pod("Running", [running])], { includeObject: "None", nowMs: NOW });
+  const table = toTable("Pod", [pod("Running", [running])], { includeObject: "None", nowMs: NOW });
   assertEquals(table.columnDefinitions.map(({ name, priority }) => `${name}${priority}`), [
     "Name0",
     "Ready0",
@@ -96,7 +91,7 @@ Deno.test("restarts say how long ago the last was", () => {
   assertEquals(summarizePod(pod("Running", [restarted]), NOW).restarts, "2 (60m ago)");
 });
 
-function cells(kind: KindInfo, object: KubeObject): unknown {
+function cells(kind: string, object: KubeObject): unknown {
   return toTable(kind, [object], { includeObject: "None", nowMs: NOW }).rows[0]?.["cells"];
 }
 
@@ -110,7 +105,7 @@ Deno.test("a node's row tells readiness, roles and where it is", () => {
       nodeInfo: { kubeletVersion: "v1.33.1", osImage: "Debian" },
     },
   };
-  assertEquals(cells(NODE, node), [
+  assertEquals(cells("Node", node), [
     "n",
     "NotReady,SchedulingDisabled",
     "edge",
@@ -136,7 +131,7 @@ Deno.test("an event's row tells when, what, about what", () => {
     firstTimestamp: "2026-01-01T11:00:00Z",
     count: 3,
   };
-  assertEquals(cells(EVENT, event), [
+  assertEquals(cells("Event", event), [
     "30s",
     "Normal",
     "Started",
@@ -152,7 +147,7 @@ Deno.test("an event's row tells when, what, about what", () => {
 
 Deno.test("rows carry metadata or the whole object, ended pods a condition", () => {
   const map: KubeObject = { metadata: { name: "c", resourceVersion: "7" }, data: { a: "1" } };
-  const table = toTable(CONFIG_MAP, [map], { includeObject: "Metadata", nowMs: NOW });
+  const table = toTable("ConfigMap", [map], { includeObject: "Metadata", nowMs: NOW });
   assertEquals(table.metadata, { resourceVersion: "7" });
   assertEquals(table.rows, [{
     cells: ["c", 1, "<unknown>"],
@@ -162,7 +157,7 @@ Deno.test("rows carry metadata or the whole object, ended pods a condition", () 
       metadata: map.metadata,
     },
   }]);
-  const ended = toTable(POD, [pod("Succeeded", [])], {
+  const ended = toTable("Pod", [pod("Succeeded", [])], {
     includeObject: "Object",
     nowMs: NOW,
     withColumns: false,
