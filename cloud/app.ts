@@ -1,7 +1,7 @@
 /**
- * Composition root of the cloud: the only file that builds everything. Start order: store, keys, API
- * server, controllers, hub; the hub takes sessions only when every projection is served, because a
- * half-loaded world would look like deletions. What was started is ended in reverse.
+ * Composition root of the cloud: the only file that builds everything. Start order: store, keys,
+ * API server, controllers, hub; the hub takes sessions only when every projection is served,
+ * because a half-loaded world would look like deletions. What was started is ended in reverse.
  */
 import { join } from "@std/path";
 import { removeAddresses, writeAddresses } from "../shared/addresses.ts";

@@ -138,7 +138,9 @@ class LinkHolder {
   }
 }
 
-/** The pod agent and the node's account of itself: each asks the other, so they are made together. */
+/**
+ * The pod agent and the node's account of itself: each asks the other, so they are made together.
+ */
 async function buildNode(
   config: EdgeConfig,
   ports: SystemPorts,

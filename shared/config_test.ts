@@ -30,7 +30,7 @@ Deno.test("parseConfig() fills defaults and keeps what is given", () => {
   });
 });
 
-Deno.test("parseConfig() names the path of an unknown key, a wrong type, a value out of range", () => {
+Deno.test("parseConfig() names the path of what it cannot take", () => {
   assertStringIncludes(refusal(header + "log: {levle: a}\n"), "unknown key log.levle");
   assertStringIncludes(refusal(header + "name: 3\n"), "name must be a string, got 3");
   assertStringIncludes(refusal(header + "sizes: [1, 10]\n"), "sizes[1] must be a whole number");

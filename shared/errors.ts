@@ -1,8 +1,8 @@
 /**
  * The one error family of the house. An operating error (the world said no) is an `AppError` with a
- * code from a closed union; each rim maps the code once (Connect, Kubernetes Status, MQTT, exit code).
- * A programmer error is an `InvariantError` and ends the process with its own exit status; the ledger
- * makes the restart safe.
+ * code from a closed union; each rim maps the code once (Connect, Kubernetes Status, MQTT, exit
+ * code). A programmer error is an `InvariantError` and ends the process with its own exit status;
+ * the ledger makes the restart safe.
  */
 export type ErrorCode =
   | "invalid"
@@ -26,7 +26,9 @@ export class AppError extends Error {
   readonly code: ErrorCode;
   readonly facts: ErrorFacts;
 
-  /** `message` states the action, then the limit, then the value: "Cannot X: Y must be Z, got W". */
+  /**
+   * `message` states the action, then the limit, then the value: "Cannot X: Y must be Z, got W".
+   */
   constructor(code: ErrorCode, message: string, facts: ErrorFacts = {}, options?: ErrorOptions) {
     super(message, options);
     this.code = code;

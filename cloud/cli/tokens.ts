@@ -1,4 +1,6 @@
-/** `token create`, `token list`, `token revoke`: files in the data folder, also while `run` runs. */
+/**
+ * `token create`, `token list`, `token revoke`: files in the data folder, also while `run` runs.
+ */
 import { join } from "@std/path";
 import type { CommandSpec, Invocation } from "../../shared/cli/command.ts";
 import { parseDurationMs } from "../../shared/cli/duration.ts";

@@ -1,8 +1,8 @@
 /**
  * The local HTTP API as a Hono app: health, status, metrics, and the Kubernetes-shaped view of what
- * the node holds. It answers link or no link. Requests from outside are refused unless their Host is
- * loopback (a web page must not reach it by DNS rebinding); the cloud's requests come through the
- * tunnel and use `handleFromCloud`.
+ * the node holds. It answers link or no link. Requests from outside are refused unless their Host
+ * is loopback (a web page must not reach it by DNS rebinding); the cloud's requests come through
+ * the tunnel and use `handleFromCloud`.
  */
 import { type Context, Hono } from "hono";
 import type { Changes } from "../../shared/async/wakeup.ts";

@@ -142,6 +142,7 @@ export function commandHelp(program: ProgramSpec, command: CommandSpec): string 
   const flags = [...command.flags, { name: "help", short: "h", help: "Show this." }];
   const width = Math.max(...flags.map((flag) => label(flag).length));
   const operands = command.operands ? ` ${command.operands}` : "";
-  return `${command.summary}\n\nUsage: ${program.name} ${command.name} [FLAGS]${operands}\n\nFlags:\n` +
+  const usage = `Usage: ${program.name} ${command.name} [FLAGS]${operands}`;
+  return `${command.summary}\n\n${usage}\n\nFlags:\n` +
     flags.map((flag) => `  ${label(flag).padEnd(width)}  ${flag.help}\n`).join("");
 }

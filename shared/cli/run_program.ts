@@ -1,6 +1,7 @@
 /**
  * From a command line to an exit status: 0 ok, 1 failure with one line on stderr, 2 usage, 70 a bug
- * of ours. SIGINT and SIGTERM abort the command's signal once; a second one ends the process at once.
+ * of ours. SIGINT and SIGTERM abort the command's signal once; a second one ends the process at
+ * once.
  */
 import { AppError, errorChain, INVARIANT_EXIT_STATUS, InvariantError, isAbort } from "../errors.ts";
 import { type ProgramSpec, selectCommand, UsageError } from "./command.ts";

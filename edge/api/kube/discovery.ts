@@ -1,4 +1,6 @@
-/** Kubernetes discovery for the resources the local API shows; plain form, which all clients take. */
+/**
+ * Kubernetes discovery for the resources the local API shows; plain form, which all clients take.
+ */
 import type { LocalResource } from "./resources.ts";
 
 export function apiVersions(): object {

@@ -81,7 +81,9 @@ const EVENT_FIELDS = [
   "type",
 ];
 
-/** A secret by name only: whoever can reach the local API learns that it is there, not what it says. */
+/**
+ * A secret by name only: whoever can reach the local API learns that it is there, not what it says.
+ */
 function withoutSecrets(secret: KubeObject): KubeObject {
   const { data: _data, stringData: _stringData, ...rest } = secret;
   const { annotations: _annotations, ...metadata } = rest.metadata; // last-applied repeats the data

@@ -13,7 +13,9 @@ export interface CriLine {
 const SPACE = 0x20;
 const decoder = new TextDecoder();
 
-/** Parses a line without its newline; undefined when it is not in the format (it is then skipped). */
+/**
+ * Parses a line without its newline; undefined when it is not in the format (it is then skipped).
+ */
 export function parseCriLine(line: Uint8Array): CriLine | undefined {
   const first = line.indexOf(SPACE);
   const second = first < 0 ? -1 : line.indexOf(SPACE, first + 1);
