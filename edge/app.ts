@@ -38,6 +38,12 @@ export interface SystemPorts {
   random: Random;
 }
 
+export interface EdgeSettings {
+  config: EdgeConfig;
+  /** Why the config file is not the one in use; shown, and nothing stops. */
+  problem?: string;
+}
+
 export interface EdgeAddresses {
   api: string;
 }
@@ -55,26 +61,26 @@ const log = roomLogger("edge");
 
 /** Runs until `signal` aborts; `onReady` is told the addresses once the local API listens. */
 export async function runEdge(
-  given: EdgeConfig,
+  settings: EdgeSettings,
   ports: SystemPorts,
   onReady: (addresses: EdgeAddresses) => void,
   signal: AbortSignal,
 ): Promise<void> {
-  await withResources((stack) => serve({ config: given, ports, onReady, signal }, stack));
+  await withResources((stack) => serve({ settings, ports, onReady, signal }, stack));
 }
 
 interface Serving {
-  config: EdgeConfig;
+  settings: EdgeSettings;
   ports: SystemPorts;
   onReady: (addresses: EdgeAddresses) => void;
   signal: AbortSignal;
 }
 
 async function serve(
-  { config: given, ports, onReady, signal }: Serving,
+  { settings, ports, onReady, signal }: Serving,
   stack: AsyncDisposableStack,
 ): Promise<void> {
-  const config = { ...given, dataDir: absolute(given.dataDir) };
+  const config = { ...settings.config, dataDir: absolute(settings.config.dataDir) };
   const { clock } = ports;
   const startedAtMs = clock.nowMs();
   const memory = await openMemory(config, ports);
@@ -85,6 +91,7 @@ async function serve(
   const { agent, reporter } = await buildNode(config, ports, memory, { runtime, link });
   const facts = new EdgeFactsView({
     config,
+    configProblem: settings.problem,
     memory,
     startedAtMs,
     link: () => link.link,

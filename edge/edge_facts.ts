@@ -11,6 +11,8 @@ import type { RuntimeHealth } from "./node/port.ts";
 
 export interface EdgeFactsSources {
   config: EdgeConfig;
+  /** Why the config file is not the one in use. */
+  configProblem: string | undefined;
   memory: { store: Store; ledger: Ledger; outbox: Outbox; events: EventLog };
   startedAtMs: number;
   /** Undefined when the identity cannot be used; `linkProblem` then says why. */
@@ -29,7 +31,8 @@ export class EdgeFactsView implements EdgeFacts {
   }
 
   status(): EdgeStatus {
-    const { config, memory, startedAtMs, link, linkProblem, runtime, clock } = this.#sources;
+    const { config, configProblem, memory, startedAtMs, link, linkProblem, runtime, clock } =
+      this.#sources;
     const { depth, oldestAtMs, dropped } = memory.outbox.stats();
     const { cloudId, generation } = memory.ledger.head;
     const { ready, name, version, message } = runtime();
@@ -62,7 +65,7 @@ export class EdgeFactsView implements EdgeFacts {
         ...(notAfterMs === undefined ? {} : { notAfter: toTime(notAfterMs) }),
       },
       startedAt: toTime(startedAtMs),
-      config: { ok: true },
+      config: configProblem === undefined ? { ok: true } : { ok: false, message: configProblem },
     };
   }
 
@@ -71,11 +74,12 @@ export class EdgeFactsView implements EdgeFacts {
    * reported in the status, and does not make the node unready for good.
    */
   checks(): HealthCheck[] {
-    const { linkProblem, runtime } = this.#sources;
+    const { configProblem, linkProblem, runtime } = this.#sources;
     const problem = linkProblem();
     const { ready, message } = runtime();
     const because = (why: string | undefined) => (why === undefined ? {} : { message: why });
     return [
+      { name: "config", ok: configProblem === undefined, ...because(configProblem) },
       { name: "store", ok: true },
       { name: "identity", ok: problem === undefined, ...because(problem) },
       { name: "runtime", ok: ready, ...(ready ? {} : because(message)) },

@@ -12,10 +12,10 @@ import { GrpcRuntime } from "../cri/grpc_runtime.ts";
 import { NODE_MARK } from "../pods/marks.ts";
 import { SystemMounter } from "../pods/volumes/mounter.ts";
 import { SYSTEMD_UNIT } from "./join.ts";
-import { CONFIG_FLAGS, configFile, readSettings } from "./settings.ts";
+import { CONFIG_FLAGS, configFile, LAST_GOOD, readSettings } from "./settings.ts";
 
 /** What a data folder holds of ours; anything else in it is left alone. */
-const OURS = ["pki", "store", "pods", "addresses.json", "api-token", "edge.yaml"];
+const OURS = ["pki", "store", "pods", "addresses.json", "api-token", LAST_GOOD, "edge.yaml"];
 
 export const RESET_COMMAND: CommandSpec = {
   name: "reset",

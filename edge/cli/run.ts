@@ -9,7 +9,7 @@ import { SystemRandom } from "../../shared/random.ts";
 import { VERSION } from "../../shared/version.ts";
 import { runEdge } from "../app.ts";
 import { EDGE_CONFIG_KIND, edgeConfigSchema } from "../config.ts";
-import { CONFIG_FLAGS, readSettings } from "./settings.ts";
+import { CONFIG_FLAGS, readRunSettings } from "./settings.ts";
 
 export const RUN_COMMANDS: CommandSpec[] = [
   {
@@ -44,10 +44,11 @@ export const RUN_COMMANDS: CommandSpec[] = [
 ];
 
 async function serve(invocation: Invocation, signal: AbortSignal): Promise<number> {
-  const config = await readSettings(invocation);
+  const { config, problem } = await readRunSettings(invocation);
   await configureLogs(config.log);
+  if (problem) writeError(`skerry-edge: ${problem}; the last good config is used`);
   const ports = { clock: new SystemClock(), random: new SystemRandom() };
-  await runEdge(config, ports, ({ api }) => {
+  await runEdge({ config, ...(problem === undefined ? {} : { problem }) }, ports, ({ api }) => {
     writeError(`skerry-edge ${VERSION} runs node ${config.nodeName}; local API on ${api}`);
   }, signal);
   return 0;

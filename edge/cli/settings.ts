@@ -2,11 +2,15 @@
 import { join } from "@std/path";
 import type { FlagSpec, Invocation } from "../../shared/cli/command.ts";
 import { parseAddress } from "../../shared/config.ts";
-import { AppError } from "../../shared/errors.ts";
+import { AppError, errorChain, isAppError } from "../../shared/errors.ts";
+import { writeFileAtomic } from "../../shared/files.ts";
 import { type EdgeConfig, loadEdgeConfig } from "../config.ts";
 
 export const DEFAULT_CONFIG_FILE = "/etc/skerry/edge.yaml";
 export const DEFAULT_DATA_DIR = "/var/lib/skerry/edge";
+
+/** In the data folder: the config that last worked. */
+export const LAST_GOOD = "config.last-good.yaml";
 
 export const CONFIG_FLAGS: FlagSpec[] = [
   { name: "config", value: "FILE", help: `Config file (default ${DEFAULT_CONFIG_FILE})` },
@@ -20,16 +24,51 @@ export function configFile(invocation: Invocation): string {
     (dataDir === undefined ? DEFAULT_CONFIG_FILE : join(dataDir, "edge.yaml"));
 }
 
+export interface Settings {
+  config: EdgeConfig;
+  /** Why the config file is not the one in use. */
+  problem?: string;
+}
+
+/**
+ * The config a node runs by. A file that was good is kept in the data folder; when the present one
+ * cannot be used the kept one serves, since a slip in a file must not stop what runs here.
+ */
+export async function readRunSettings(invocation: Invocation): Promise<Settings> {
+  const dataDir = invocation.flag("data-dir") ?? DEFAULT_DATA_DIR;
+  try {
+    const config = await readSettings(invocation);
+    await keepGood(config.dataDir, configFile(invocation));
+    return { config };
+  } catch (error) {
+    const kept = join(dataDir, LAST_GOOD);
+    if (!isAppError(error, "invalid") || !await isThere(kept)) throw error;
+    return {
+      config: withFlags(await loadEdgeConfig(kept), invocation),
+      problem: errorChain(error),
+    };
+  }
+}
+
+async function keepGood(dataDir: string, file: string): Promise<void> {
+  const kept = join(dataDir, LAST_GOOD);
+  const text = await Deno.readTextFile(file);
+  if (await isThere(kept) && await Deno.readTextFile(kept) === text) return;
+  await Deno.mkdir(dataDir, { recursive: true, mode: 0o700 });
+  await writeFileAtomic(kept, text, 0o600);
+}
+
 /** Reads the config; flags override single keys. */
 export async function readSettings(invocation: Invocation): Promise<EdgeConfig> {
   const file = configFile(invocation);
-  try {
-    await Deno.stat(file);
-  } catch (cause) {
+  if (!await isThere(file)) {
     const hint = "has this node joined? (skerry-edge join --help)";
-    throw new AppError("invalid", `Cannot read config ${file}: ${hint}`, { file }, { cause });
+    throw new AppError("invalid", `Cannot read config ${file}: ${hint}`, { file });
   }
-  const config = await loadEdgeConfig(file);
+  return withFlags(await loadEdgeConfig(file), invocation);
+}
+
+function withFlags(config: EdgeConfig, invocation: Invocation): EdgeConfig {
   const listen = invocation.flag("api-listen");
   if (listen !== undefined) parseAddress(listen, "--api-listen");
   return {
@@ -37,4 +76,13 @@ export async function readSettings(invocation: Invocation): Promise<EdgeConfig> 
     dataDir: invocation.flag("data-dir") ?? config.dataDir,
     api: { listen: listen ?? config.api.listen },
   };
+}
+
+async function isThere(file: string): Promise<boolean> {
+  try {
+    await Deno.stat(file);
+    return true;
+  } catch {
+    return false; // absent, or not to be reached: either way there is nothing to read
+  }
 }
