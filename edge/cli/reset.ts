@@ -62,6 +62,8 @@ async function removePods(config: EdgeConfig, signal: AbortSignal): Promise<numb
     for (const sandbox of ours) {
       await runtime.stopPodSandbox(sandbox.id, signal);
       await runtime.removePodSandbox(sandbox.id, signal);
+      const { namespace = "", name = "", uid = "" } = sandbox.metadata ?? {};
+      await removeIfThere(join(config.pods.logsDir, `${namespace}_${name}_${uid}`));
     }
     return ours.length;
   } finally {
