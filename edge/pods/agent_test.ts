@@ -1,4 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
+import type { Pod } from "../../shared/k8s/types.ts";
 import { FakeRuntime } from "../cri/fake_runtime.ts";
 import { LABEL, NODE_MARK } from "./marks.ts";
 import { IMAGE, TestNode, testPod } from "./testing.ts";
@@ -263,6 +264,125 @@ Deno.test("a node that never had a session stops nothing, even of its own", asyn
   node.startAgent();
   await node.clock.advance(60_000);
   assertEquals([...node.world.sandboxes.values()].filter((s) => s.isReady).length, 1);
+});
+
+Deno.test("the first session decides on what was found before it", async () => {
+  await using node = await TestNode.start();
+  node.apply(testPod("web", FOREVER));
+  await node.phase("uid-web", "Running");
+  await node.stopAgent();
+  node.ledger.head = { cloudId: "", generation: 0, digest: "" };
+  node.ledger.objects.clear();
+  node.records.records.clear();
+  node.startAgent();
+  await node.clock.advance(20_000);
+  node.ledger.head = { cloudId: "cloud-1", generation: 1, digest: "" };
+  node.ledger.changes.notify();
+  await node.clock.until(() => node.world.sandboxes.size === 0);
+});
+
+Deno.test("a sandbox that comes late, after its pod has gone, is removed", async () => {
+  await using node = await TestNode.start();
+  const pod = node.apply(testPod("web", FOREVER));
+  await node.phase("uid-web", "Running");
+  const config = [...node.world.sandboxes.values()][0]!.config;
+  const metadata = { ...pod.metadata, deletionTimestamp: "2026-01-01T00:00:10Z" };
+  node.apply({ ...pod, metadata });
+  await node.gone("uid-web");
+  await new FakeRuntime(node.world).runPodSandbox({ config });
+  await node.clock.until(() => node.world.sandboxes.size === 0);
+});
+
+Deno.test("a wall clock that jumps by years changes no back-off", async () => {
+  await using node = await TestNode.start();
+  node.apply(testPod("crash", "exit 3"));
+  await node.waiting("uid-crash", "CrashLoopBackOff");
+  for (const jumpMs of [-1e11, 3e11]) {
+    node.clock.jumpWall(jumpMs);
+    const before = node.events.messages("Started").length;
+    await node.clock.until(() => node.events.messages("Started").length > before, {
+      withinMs: 45_000,
+    });
+    await node.waiting("uid-crash", "CrashLoopBackOff");
+  }
+});
+
+Deno.test("two pods that want one port of the host: the second is refused", async () => {
+  await using node = await TestNode.start();
+  for (const name of ["one", "two"]) {
+    node.apply(testPod(name, FOREVER, (pod) => {
+      pod.spec.containers[0]!.ports = [{ containerPort: 80, hostPort: 8080 }];
+    }));
+    await node.clock.until(() => node.status(`uid-${name}`));
+  }
+  await node.phase("uid-one", "Running");
+  const status = await node.phase("uid-two", "Failed");
+  assertEquals(status.reason, "NodePorts");
+});
+
+Deno.test("pods whose fields are unusable are refused, and harm nothing", async () => {
+  await using node = await TestNode.start();
+  const broken: ((pod: ReturnType<typeof testPod>) => void)[] = [
+    (pod) => pod.spec.containers = [],
+    (pod) => pod.spec.containers[0]!.name = "../up",
+    (pod) => pod.metadata.name = "../../etc",
+    (pod) => Object.assign(pod, { spec: {} }),
+  ];
+  broken.forEach((change, i) => {
+    const pod = testPod(`bad${i}`, FOREVER);
+    change(pod);
+    node.ledger.put("pods", pod);
+  });
+  node.ledger.put("pods", testPod("no-uid", FOREVER, (pod) => delete pod.metadata.uid));
+  node.apply(testPod("good", FOREVER));
+  await node.phase("uid-good", "Running");
+  for (let i = 0; i < broken.length; i++) {
+    assertEquals((await node.phase(`uid-bad${i}`, "Failed")).reason, "InvalidPodSpec");
+  }
+  for (const pod of node.ledger.list<Pod>("pods")) {
+    const metadata = { ...pod.metadata, deletionTimestamp: "2026-01-01T00:00:00Z" };
+    node.ledger.put("pods", { ...pod, metadata });
+  }
+  for (let i = 0; i < broken.length; i++) await node.gone(`uid-bad${i}`);
+  await node.gone("uid-good");
+});
+
+Deno.test("an Always pull that fails falls back to the image a container ran from", async () => {
+  await using node = await TestNode.start();
+  const always = (name: string, script: string) =>
+    testPod(name, script, (pod) => pod.spec.containers[0]!.imagePullPolicy = "Always");
+  node.world.images.setPull(IMAGE, { kind: "ok", image: {} });
+  node.apply(always("old", "sleep 5; exit 1"));
+  await node.phase("uid-old", "Running");
+  node.world.images.setPull(IMAGE, { kind: "fail", code: "unavailable", message: "no network" });
+  node.apply(always("new", FOREVER));
+  await node.waiting("uid-new", "ErrImagePull");
+  await node.clock.until(() =>
+    (node.status("uid-old")?.containerStatuses?.[0]?.restartCount ?? 0) > 0
+  );
+});
+
+Deno.test("Never and a bad image name wait with kubelet's reasons", async () => {
+  await using node = await TestNode.start();
+  node.apply(testPod("never", FOREVER, (pod) => {
+    pod.spec.containers[0]!.imagePullPolicy = "Never";
+    pod.spec.containers[0]!.image = "docker.io/skerry/none:1";
+  }));
+  node.apply(testPod("bad", FOREVER, (pod) => pod.spec.containers[0]!.image = "Not An Image"));
+  await node.waiting("uid-never", "ErrImageNeverPull");
+  await node.waiting("uid-bad", "InvalidImageName");
+});
+
+Deno.test("a network that is not ready holds back only pods that need one", async () => {
+  await using node = await TestNode.start();
+  node.world.networkReady = false;
+  await node.clock.until(() => !node.agent.runtimeState().network.ready);
+  node.apply(testPod("own", FOREVER));
+  node.apply(testPod("host", FOREVER, (pod) => pod.spec.hostNetwork = true));
+  await node.phase("uid-host", "Running");
+  await node.clock.until(() => node.events.messages("NetworkNotReady").length > 0);
+  node.world.networkReady = true;
+  await node.phase("uid-own", "Running", 5_000);
 });
 
 Deno.test("a pod that does not fit is Failed with kubelet's reason", async () => {

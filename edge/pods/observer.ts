@@ -1,8 +1,8 @@
 /**
  * Looks at the runtime. `scan` is the cheap look at everything (one or two list calls) and says
- * which pods look different from before; `observe` is the full look at one pod. Statuses are cached
- * by (id, state): what has not changed state is not asked for again. Sandboxes and containers that
- * do not carry this node's mark do not exist for the agent.
+ * which pods look different from when they were last observed; `observe` is the full look at one
+ * pod. Statuses are cached by (id, state): what has not changed state is not asked for again.
+ * Sandboxes and containers that do not carry this node's mark do not exist for the agent.
  */
 import type { Clock } from "../../shared/clock.ts";
 import { AppError, isAppError } from "../../shared/errors.ts";
@@ -52,15 +52,29 @@ export class RuntimeObserver {
     this.#clock = clock;
   }
 
-  /** Pods of this node that look different from the last scan or observation. */
-  async scan(withSandboxes: boolean, signal: AbortSignal): Promise<PodRef[]> {
+  /**
+   * Pods of this node that look different. `ended` asks for ended containers alone, which costs
+   * next to nothing while all is well; `all` for everything.
+   */
+  async scan(what: "ended" | "all", signal: AbortSignal): Promise<PodRef[]> {
+    const changed = new Map<string, PodRef>();
+    if (what === "ended") {
+      const state = { state: ContainerState.CONTAINER_EXITED };
+      for (const container of await this.#runtime.listContainers({ state }, signal)) {
+        if (!this.#isOurs(container)) continue;
+        const seen = this.#seenOf(refOf(container.labels));
+        if (!seen.containerPrint.includes(printOf([container]))) {
+          changed.set(seen.ref.uid, seen.ref);
+        }
+      }
+      return [...changed.values()];
+    }
     const [sandboxes, containers] = await Promise.all([
-      withSandboxes ? this.#runtime.listPodSandbox({}, signal) : undefined,
+      this.#runtime.listPodSandbox({}, signal),
       this.#runtime.listContainers({}, signal),
     ]);
-    const changed = new Map<string, PodRef>();
     this.#compare(containers, "containerPrint", changed);
-    if (sandboxes) this.#compare(sandboxes, "sandboxPrint", changed);
+    this.#compare(sandboxes, "sandboxPrint", changed);
     return [...changed.values()];
   }
 

@@ -97,7 +97,7 @@ function planEnd(pod: Pod | undefined, observed: ObservedPod): PodPlan {
 /** Containers first (sidecars after the ordinary ones, in reverse order), then sandboxes. */
 function stopEverything(pod: Pod | undefined, observed: ObservedPod): PodAction[] {
   const live = observed.containers.filter(isLive);
-  const sidecars = (pod?.spec.initContainers ?? []).filter(isSidecar).map((c) => c.name);
+  const sidecars = (pod?.spec?.initContainers ?? []).filter(isSidecar).map((c) => c.name);
   const ordinary = live.filter((c) => !sidecars.includes(c.name));
   const lastSidecar = sidecars.findLast((name) => live.some((c) => c.name === name));
   const now = ordinary.length > 0 ? ordinary : live.filter((c) => c.name === lastSidecar);
@@ -110,7 +110,7 @@ function stopEverything(pod: Pod | undefined, observed: ObservedPod): PodAction[
 
 function graceSeconds(pod: Pod | undefined, container: ObservedContainer): number {
   const grace = pod?.metadata.deletionGracePeriodSeconds ??
-    pod?.spec.terminationGracePeriodSeconds ?? container.graceSeconds ?? GRACE_SECONDS_DEFAULT;
+    pod?.spec?.terminationGracePeriodSeconds ?? container.graceSeconds ?? GRACE_SECONDS_DEFAULT;
   return Math.max(GRACE_SECONDS_MIN, grace);
 }
 

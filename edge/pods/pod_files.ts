@@ -90,14 +90,14 @@ export async function readTerminationMessage(query: MessageQuery): Promise<strin
 }
 
 async function readPart(path: string, part: { head?: number; tail?: number }): Promise<string> {
+  let file: Deno.FsFile | undefined;
   try {
-    using file = await Deno.open(path);
+    file = await Deno.open(path);
     const { size } = await file.stat();
-    const length = Math.min(size, part.head ?? part.tail ?? 0);
-    if (part.tail !== undefined) await file.seek(size - length, Deno.SeekMode.Start);
-    const buffer = new Uint8Array(length);
+    const buffer = new Uint8Array(Math.min(size, part.head ?? part.tail ?? 0));
+    if (part.tail !== undefined) await file.seek(size - buffer.length, Deno.SeekMode.Start);
     let filled = 0;
-    while (filled < length) {
+    while (filled < buffer.length) {
       const read = await file.read(buffer.subarray(filled));
       if (read === null) break;
       filled += read;
@@ -106,5 +106,7 @@ async function readPart(path: string, part: { head?: number; tail?: number }): P
   } catch {
     // No message is not worth failing a status for: the exit code is what counts.
     return "";
+  } finally {
+    file?.close();
   }
 }

@@ -11,7 +11,7 @@ import type { Pod, PodStatus } from "../../shared/k8s/types.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { PodRef } from "../../shared/wire/report.ts";
 import type { PodRecords } from "../meta/port.ts";
-import type { Admissions } from "./admission.ts";
+import { type Admissions, specProblem } from "./admission.ts";
 import type { BackoffTable } from "./backoff_table.ts";
 import { removePodCgroups } from "./cgroup_files.ts";
 import type { Outcome, PodExecutor, PodWork } from "./executor.ts";
@@ -25,6 +25,7 @@ import type { PodEvents } from "./pod_events.ts";
 import type { RuntimeWatch } from "./runtime_watch.ts";
 import { podStatus, rejectedStatus } from "./status.ts";
 import { podLogDir } from "./to_cri.ts";
+import { isSafeName } from "./volumes/paths.ts";
 import { type PodVolumes, VolumeError } from "./volumes/pod_volumes.ts";
 
 export interface WorkerDeps {
@@ -159,7 +160,7 @@ export class PodWorker {
       });
     const before = this.#previous();
     const plan = make(before);
-    if (!pod) return { plan, previous: before };
+    if (!pod || isRefused(before) || specProblem(pod)) return { plan, previous: before };
     await this.#noteBackingOff(plan);
     const status = await this.#record(pod, observed);
     // A pod that has just become terminal is wound up, not run further.
@@ -171,7 +172,7 @@ export class PodWorker {
     const previous = this.#previous();
     const isNew = !previous && observed.sandboxes.length + observed.containers.length === 0;
     if (pod.metadata.deletionTimestamp) return false;
-    if (!isNew) return previous?.phase === "Failed" && previous.containerStatuses === undefined;
+    if (!isNew) return isRefused(previous);
     const rejection = this.#deps.admissions.admit(pod);
     if (!rejection) return false;
     const { records, events, clock, onRecorded } = this.#deps;
@@ -265,7 +266,10 @@ export class PodWorker {
   async #finish(pod: Pod | undefined): Promise<void> {
     const { volumes, records, images, observer, admissions, node, onRecorded } = this.#deps;
     await volumes.remove(this.ref.uid);
-    await removeFolder(podLogDir(this.ref, node.criContext().podLogsDir));
+    // What is no name was refused and has no logs; as a path it could be anyone's folder.
+    if (isSafeName(this.ref.name) && isSafeName(this.ref.namespace)) {
+      await removeFolder(podLogDir(this.ref, node.criContext().podLogsDir));
+    }
     await removePodCgroups(this.#deps.cgroupRoot, this.ref.uid);
     if (pod || records.get(this.ref.uid)) await records.recordGone(this.ref);
     images.forget(this.ref.uid);
@@ -276,11 +280,16 @@ export class PodWorker {
   }
 }
 
+/** A status as `rejectedStatus` writes it: nothing of the pod ever ran. */
+function isRefused(status: PodStatus | undefined): boolean {
+  return status?.phase === "Failed" && status.containerStatuses === undefined;
+}
+
 /** How soon a pod is to end, in seconds; Infinity: it stays, -1: it is desired no more. */
 function urgency(pod: Pod | undefined): number {
   if (!pod) return -1;
   if (!pod.metadata.deletionTimestamp) return Infinity;
-  return pod.metadata.deletionGracePeriodSeconds ?? pod.spec.terminationGracePeriodSeconds ?? 30;
+  return pod.metadata.deletionGracePeriodSeconds ?? pod.spec?.terminationGracePeriodSeconds ?? 30;
 }
 
 function shape(pod: Pod | undefined): string {

@@ -24,7 +24,8 @@ export function amountOf(
 }
 
 export function qosClass(pod: Pod): QosClass {
-  const containers = [...pod.spec.containers, ...pod.spec.initContainers ?? []];
+  // A pod refused for having no containers at all is described, too.
+  const containers = [...pod.spec?.containers ?? [], ...pod.spec?.initContainers ?? []];
   const set = (c: Container, kind: "requests" | "limits", r: string) => amountOf(c, kind, r) ?? 0;
   const guaranteed = containers.every((c) =>
     ["cpu", "memory"].every((r) =>

@@ -31,8 +31,8 @@ export interface ReconcilerOptions extends WorkerDeps {
 
 /** With events, listing only catches what a broken stream may have missed. */
 const SCAN_MS_WITH_EVENTS = 10_000;
-/** Sandboxes rarely end without their containers: they are listed with every fifth scan. */
-const SCANS_PER_SANDBOX_SCAN = 5;
+/** Between two full scans only ended containers are listed: on a quiet node that is nothing. */
+const SCANS_PER_FULL_SCAN = 5;
 const STATUS_MS = 10_000;
 const STATUS_MS_UNREADY = 2_000;
 const PROBE_MS_INITIAL = 250;
@@ -52,6 +52,8 @@ export class Reconciler {
   readonly #log = roomLogger("edge", "pods");
   readonly #wakeup = new Wakeup();
   readonly #slots = new Map<string, Slot>();
+  /** Ours by their mark, found before any cloud had said what is desired. */
+  readonly #unjudged = new Map<string, PodRef>();
   #ledgerDirty = true;
   #up = false;
   #everUp = false;
@@ -77,8 +79,8 @@ export class Reconciler {
       this.#ledgerDirty = true;
       this.#wakeup.wake();
     });
+    const scope = new TaskScope(signal);
     try {
-      await using scope = new TaskScope(signal);
       scope.spawn("pod loop", (s) => this.#loop(scope, s));
       scope.spawn("runtime events", (s) => this.#followEvents(s));
       await scope.join();
@@ -147,6 +149,9 @@ export class Reconciler {
   /** Recorded in an earlier life and desired no more: what is left of it is cleaned up. */
   #takeForgotten(desired: ReadonlyMap<string, Pod>): void {
     if (!this.#mayClean()) return;
+    const unjudged = [...this.#unjudged.values()];
+    this.#unjudged.clear();
+    for (const ref of unjudged) if (!desired.has(ref.uid)) this.#takeOrphan(ref);
     for (const { pod } of this.#options.records.list()) {
       if (!desired.has(pod.uid)) this.#takeOrphan(pod);
     }
@@ -158,7 +163,11 @@ export class Reconciler {
   }
 
   #takeOrphan(ref: PodRef): void {
-    if (this.#slots.has(ref.uid) || !this.#mayClean()) return;
+    if (this.#slots.has(ref.uid)) return;
+    if (!this.#mayClean()) {
+      this.#unjudged.set(ref.uid, ref);
+      return;
+    }
     // These become paths that are removed: what is no name is not touched.
     if (!isSafeUid(ref.uid) || !isSafeName(ref.name) || !isSafeName(ref.namespace)) return;
     this.#add(ref, undefined, { version: "", sources: "" });
@@ -189,7 +198,7 @@ export class Reconciler {
       }
       if (nowMs >= this.#nextStatusMs) await this.#refreshState(signal);
       if (nowMs >= this.#nextScanMs) {
-        await this.#scan(this.#scans++ % SCANS_PER_SANDBOX_SCAN === 0, signal);
+        await this.#scan(this.#eventsLive || this.#scans++ % SCANS_PER_FULL_SCAN === 0, signal);
       }
     } catch (error) {
       if (signal.aborted || error instanceof InvariantError) throw error;
@@ -207,12 +216,17 @@ export class Reconciler {
     for (const slot of this.#slots.values()) slot.dirty = true;
   }
 
-  async #scan(withSandboxes: boolean, signal: AbortSignal): Promise<void> {
+  async #scan(full: boolean, signal: AbortSignal): Promise<void> {
     const { observer, clock, scanMs } = this.#options;
-    for (const ref of await observer.scan(withSandboxes, signal)) {
+    for (const ref of await observer.scan(full ? "all" : "ended", signal)) {
       const slot = this.#slots.get(ref.uid);
-      if (slot) slot.dirty = true;
-      else this.#takeOrphan(ref);
+      if (!slot) {
+        this.#takeOrphan(ref);
+        continue;
+      }
+      slot.dirty = true;
+      // The runtime was late with something that had been given up: it is cleaned up after all.
+      slot.worker.ended = false;
     }
     const everyMs = this.#eventsLive ? SCAN_MS_WITH_EVENTS : scanMs;
     this.#nextScanMs = clock.monotonicMs() + everyMs;
@@ -241,15 +255,15 @@ export class Reconciler {
     const nowMs = this.#options.clock.monotonicMs();
     for (const [uid, slot] of this.#slots) {
       const { worker } = slot;
-      if (worker.wakeAtMs !== undefined && worker.wakeAtMs <= nowMs) slot.dirty = true;
-      if (slot.busy || !slot.dirty) continue;
-      if (worker.ended) {
-        slot.dirty = false;
-        if (!worker.pod) this.#drop(uid, slot);
+      if (worker.ended && !worker.pod && !slot.busy) {
+        this.#slots.delete(uid);
         continue;
       }
-      slot.busy = true;
+      if (worker.wakeAtMs !== undefined && worker.wakeAtMs <= nowMs) slot.dirty = true;
+      if (slot.busy || !slot.dirty) continue;
       slot.dirty = false;
+      if (worker.ended) continue;
+      slot.busy = true;
       scope.spawn(`pod ${uid}`, (s) => this.#passOnce(slot, s));
     }
   }

@@ -48,10 +48,14 @@ export class RuntimeWatch {
   /** Resolves true when the state differs from before; rejects when the runtime is away. */
   async refresh(signal: AbortSignal): Promise<boolean> {
     const needDriver = this.#wantedDriver === "auto" && this.#driver === undefined;
+    // A runtime changes its version only by being replaced, and is lost meanwhile.
+    const known = this.#state.ready ? this.#state : undefined;
     const [version, { status, info }] = await Promise.all([
-      this.#runtime.version(signal),
+      known ? undefined : this.#runtime.version(signal),
       this.#runtime.status({ verbose: needDriver }, signal),
     ]);
+    const name = version?.runtimeName ?? known?.name;
+    const runtimeVersion = version?.runtimeVersion ?? known?.version;
     if (needDriver) this.#driver = await this.#askDriver(info, signal);
     const runtime = status?.conditions.find((c) => c.type === "RuntimeReady");
     const network = status?.conditions.find((c) => c.type === "NetworkReady");
@@ -64,8 +68,8 @@ export class RuntimeWatch {
           runtime ? say(runtime) : "no RuntimeReady condition"
         }`,
       }),
-      name: version.runtimeName,
-      version: version.runtimeVersion,
+      ...(name ? { name } : {}),
+      ...(runtimeVersion ? { version: runtimeVersion } : {}),
       network: network?.status ? { ready: true } : {
         ready: false,
         message: `container runtime network not ready: ${

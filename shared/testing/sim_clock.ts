@@ -3,7 +3,13 @@
  * timer, letting everything that is ready run in between. Real I/O (files) still takes real time,
  * so `until` waits for a state, moving virtual time only when nothing else moves.
  */
+// deno-lint-ignore skerry/injected-time -- a turn of the event loop, no time: what is ready runs
+import { setImmediate } from "node:timers";
 import { type Clock, SystemClock } from "../clock.ts";
+
+function oneTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
+}
 
 interface Timer {
   atMs: number;
@@ -19,8 +25,10 @@ export interface UntilOptions {
 
 /** 2026-01-01T00:00:00Z */
 const START_MS = 1_767_225_600_000;
-/** Turns of the real event loop between two timers: enough for a chain of file operations. */
-const TURNS = 6;
+/** Rounds between two timers, each with one real timer: enough for a chain of file operations. */
+const ROUNDS = 2;
+/** Turns of the event loop in a round; a turn costs microseconds, a real timer two milliseconds. */
+const TURNS_PER_ROUND = 25;
 const WITHIN_MS_DEFAULT = 60_000;
 
 export class SimClock implements Clock {
@@ -74,8 +82,11 @@ export class SimClock implements Clock {
   }
 
   /** Lets everything that is ready run; virtual time stands still. */
-  async settle(turns = TURNS): Promise<void> {
-    for (let i = 0; i < turns; i++) await this.#real.sleep(0);
+  async settle(rounds = ROUNDS): Promise<void> {
+    for (let round = 0; round < rounds; round++) {
+      for (let i = 0; i < TURNS_PER_ROUND; i++) await oneTurn();
+      await this.#real.sleep(0);
+    }
   }
 
   /** Moves time by `ms`, firing what falls due on the way in order. */
