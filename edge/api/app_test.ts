@@ -84,7 +84,7 @@ Deno.test("the local API lists pods, by namespace and selector", async () => {
   assertEquals([bad.status, (await bad.json()).reason], [400, "BadRequest"]);
 });
 
-Deno.test("the local API answers a missing object and a missing resource with a Status", async () => {
+Deno.test("the local API answers what is missing with a Status", async () => {
   const world = new World();
   const missing = await world.get("/api/v1/namespaces/default/pods/zzz");
   assertEquals([missing.status, (await missing.json()).message], [404, 'pods "zzz" not found']);
@@ -140,7 +140,7 @@ Deno.test("a Host that is not loopback is refused", async () => {
   assertEquals((await api.fetch(request)).status, 403);
 });
 
-Deno.test("logs are served to people, to kubectl and to the cloud, and to nobody else's paths", async () => {
+Deno.test("logs are served to people, to kubectl and to the cloud", async () => {
   const path = await Deno.makeTempFile();
   await Deno.writeTextFile(path, "2026-01-01T00:00:00Z stdout F hello\n");
   const world = new World(path);

@@ -31,7 +31,8 @@ export function renderPage(status: EdgeStatus, pods: Pod[]): string {
       rows.join("")
     }</table>` +
     `<p>For programs: <code>/api/v1/pods</code>, <code>/v1/status</code>, ` +
-    `<code>/v1/events</code>, <code>/metrics</code>, <code>/readyz?verbose</code>, <code>/openapi.json</code>.</p></html>`;
+    `<code>/v1/events</code>, <code>/metrics</code>, <code>/readyz?verbose</code>, ` +
+    `<code>/openapi.json</code>.</p></html>`;
 }
 
 function escape(text: string): string {
