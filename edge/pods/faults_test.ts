@@ -93,7 +93,7 @@ Deno.test("a runtime that stalls on one pod does not hold back the others", asyn
   node.apply(testPod("stuck", FOREVER));
   await node.clock.settle();
   node.apply(testPod("free", FOREVER));
-  await node.phase("uid-free", "Running", 1_000);
+  await node.phase("uid-free", "Running", 5_000);
   assert(node.status("uid-stuck")?.phase !== "Running");
 });
 

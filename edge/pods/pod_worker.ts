@@ -240,11 +240,13 @@ export class PodWorker {
   async #refreshVolumes(work: PodWork): Promise<Outcome | undefined> {
     const sandbox = work.observed.sandboxes.find((s) => s.ready);
     if (!this.#volumesStale || !work.pod || !sandbox) return undefined;
+    // Before the work: a change that comes during it makes them stale again.
+    this.#volumesStale = false;
     try {
       await this.#deps.volumes.prepare(this.#deps.node.payloadContext(work.pod, sandbox.ips));
-      this.#volumesStale = false;
       return undefined;
     } catch (error) {
+      this.#volumesStale = true;
       await this.#deps.events.emit(this.ref, {
         type: "Warning",
         reason: "FailedMount",

@@ -1,6 +1,7 @@
 /** A whole pod agent over the fake runtime, a virtual clock and memory: for behavioural tests. */
 import { Changes } from "../../shared/async/wakeup.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
+import type { Clock } from "../../shared/clock.ts";
 import type { Event, KubeObject, Pod, PodStatus } from "../../shared/k8s/types.ts";
 import { SeededRandom } from "../../shared/random.ts";
 import { SimClock } from "../../shared/testing/sim_clock.ts";
@@ -77,8 +78,22 @@ export class MemoryEvents implements EventLog {
   readonly changes = new Changes();
   readonly all: EventInput[] = [];
 
+  /** Virtual moments, one for each event, when a clock is given. */
+  readonly atMs: number[] = [];
+  readonly #clock: Clock | undefined;
+
+  constructor(clock?: Clock) {
+    this.#clock = clock;
+  }
+
+  /** When events of a reason came. */
+  times(reason: string): number[] {
+    return this.atMs.filter((_, i) => this.all[i]?.reason === reason);
+  }
+
   record(event: EventInput): Promise<void> {
     this.all.push(event);
+    this.atMs.push(this.#clock?.monotonicMs() ?? 0);
     return Promise.resolve();
   }
 
@@ -96,7 +111,7 @@ export class TestNode implements AsyncDisposable {
   readonly world: FakeWorld;
   readonly ledger = new MemoryLedger();
   readonly records = new MemoryRecords();
-  readonly events = new MemoryEvents();
+  readonly events = new MemoryEvents(this.clock);
   readonly dir: string;
   allocatable: Record<string, string> = { pods: "110" };
   agent!: PodAgent;

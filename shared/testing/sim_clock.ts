@@ -107,8 +107,8 @@ export class SimClock implements Clock {
       await this.settle();
       const settled = state();
       if (settled) return settled;
-      // One more real millisecond for what the disk still owes, before time moves.
-      await this.#real.sleep(1);
+      // Some real time for what the disk still owes, before virtual time moves.
+      await this.settle(2 * ROUNDS);
       const late = state();
       if (late) return late;
       if (!this.#fireNext(targetMs)) break;
