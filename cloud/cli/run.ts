@@ -2,7 +2,7 @@
 import { join } from "@std/path";
 import { readAddresses } from "../../shared/addresses.ts";
 import type { CommandSpec, Invocation } from "../../shared/cli/command.ts";
-import { UsageError } from "../../shared/cli/command.ts";
+import { configCommand, versionCommand } from "../../shared/cli/common_commands.ts";
 import { writeError, writeOut } from "../../shared/cli/run_program.ts";
 import { SystemClock } from "../../shared/clock.ts";
 import { formatConfig } from "../../shared/config.ts";
@@ -11,7 +11,7 @@ import { configureLogs } from "../../shared/log.ts";
 import { SystemRandom } from "../../shared/random.ts";
 import { VERSION } from "../../shared/version.ts";
 import { runCloud } from "../app.ts";
-import { CLOUD_CONFIG_KIND, cloudConfigSchema } from "../config.ts";
+import { CLOUD_CONFIG_KIND, type CloudConfig, cloudConfigSchema } from "../config.ts";
 import { loadAdminToken } from "../pki/admin_token.ts";
 import { openAuthority } from "../pki/authority.ts";
 import { formatKubeconfig } from "./kubeconfig.ts";
@@ -50,26 +50,15 @@ export const RUN_COMMANDS: CommandSpec[] = [
     flags: CONFIG_FLAGS,
     run: printKubeconfig,
   },
-  {
-    name: "config",
-    summary: "Print a config: --min what one sets first, --default every key",
-    flags: [
-      { name: "min", help: "What one sets first" },
-      { name: "default", help: "Every key with its default" },
-      { name: "minconfig", help: "The same as --min" },
-      { name: "defaultconfig", help: "The same as --default" },
-    ],
-    run: printConfig,
-  },
-  {
-    name: "version",
-    summary: "Print the version",
-    flags: [],
-    run: () => {
-      writeOut(`skerry-cloud ${VERSION}\n`);
-      return Promise.resolve(0);
+  configCommand("skerry-cloud", {
+    kind: CLOUD_CONFIG_KIND,
+    min: () => {
+      const { dataDir, api, hub } = defaults();
+      return { dataDir, api, hub };
     },
-  },
+    defaults,
+  }),
+  versionCommand("skerry-cloud"),
 ];
 
 async function serve(invocation: Invocation, signal: AbortSignal): Promise<number> {
@@ -114,15 +103,8 @@ async function printKubeconfig(invocation: Invocation): Promise<number> {
   return 0;
 }
 
-function printConfig(invocation: Invocation): Promise<number> {
-  const defaults = cloudConfigSchema({}, "");
-  const isMin = invocation.isSet("min") || invocation.isSet("minconfig");
-  if (!isMin && !invocation.isSet("default") && !invocation.isSet("defaultconfig")) {
-    throw new UsageError("say --min or --default; see skerry-cloud config --help");
-  }
-  const { dataDir, api, hub } = defaults;
-  writeOut(formatConfig(CLOUD_CONFIG_KIND, isMin ? { dataDir, api, hub } : defaults));
-  return Promise.resolve(0);
+function defaults(): CloudConfig {
+  return cloudConfigSchema({}, "");
 }
 
 /** False, and nothing changed, when the file is there already. */

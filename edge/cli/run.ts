@@ -1,14 +1,13 @@
 /** `run`, `config`, `version`. */
 import type { CommandSpec, Invocation } from "../../shared/cli/command.ts";
-import { UsageError } from "../../shared/cli/command.ts";
-import { writeError, writeOut } from "../../shared/cli/run_program.ts";
+import { configCommand, versionCommand } from "../../shared/cli/common_commands.ts";
+import { writeError } from "../../shared/cli/run_program.ts";
 import { SystemClock } from "../../shared/clock.ts";
-import { formatConfig } from "../../shared/config.ts";
 import { configureLogs } from "../../shared/log.ts";
 import { SystemRandom } from "../../shared/random.ts";
 import { VERSION } from "../../shared/version.ts";
 import { runEdge } from "../app.ts";
-import { EDGE_CONFIG_KIND, edgeConfigSchema } from "../config.ts";
+import { EDGE_CONFIG_KIND, type EdgeConfig, edgeConfigSchema } from "../config.ts";
 import { CONFIG_FLAGS, readRunSettings } from "./settings.ts";
 
 export const RUN_COMMANDS: CommandSpec[] = [
@@ -21,26 +20,15 @@ export const RUN_COMMANDS: CommandSpec[] = [
     ],
     run: serve,
   },
-  {
-    name: "config",
-    summary: "Print a config: --min what one sets first, --default every key",
-    flags: [
-      { name: "min", help: "What one sets first" },
-      { name: "default", help: "Every key with its default" },
-      { name: "minconfig", help: "The same as --min" },
-      { name: "defaultconfig", help: "The same as --default" },
-    ],
-    run: printConfig,
-  },
-  {
-    name: "version",
-    summary: "Print the version",
-    flags: [],
-    run: () => {
-      writeOut(`skerry-edge ${VERSION}\n`);
-      return Promise.resolve(0);
+  configCommand("skerry-edge", {
+    kind: EDGE_CONFIG_KIND,
+    min: () => {
+      const { nodeName, dataDir, cloud, runtime } = defaults();
+      return { nodeName, dataDir, cloud, runtime: { endpoint: runtime.endpoint } };
     },
-  },
+    defaults,
+  }),
+  versionCommand("skerry-edge"),
 ];
 
 async function serve(invocation: Invocation, signal: AbortSignal): Promise<number> {
@@ -54,14 +42,6 @@ async function serve(invocation: Invocation, signal: AbortSignal): Promise<numbe
   return 0;
 }
 
-function printConfig(invocation: Invocation): Promise<number> {
-  const defaults = edgeConfigSchema({ nodeName: Deno.hostname().toLowerCase() }, "");
-  const isMin = invocation.isSet("min") || invocation.isSet("minconfig");
-  if (!isMin && !invocation.isSet("default") && !invocation.isSet("defaultconfig")) {
-    throw new UsageError("say --min or --default; see skerry-edge config --help");
-  }
-  const { nodeName, dataDir, cloud, runtime } = defaults;
-  const min = { nodeName, dataDir, cloud, runtime: { endpoint: runtime.endpoint } };
-  writeOut(formatConfig(EDGE_CONFIG_KIND, isMin ? min : defaults));
-  return Promise.resolve(0);
+function defaults(): EdgeConfig {
+  return edgeConfigSchema({ nodeName: Deno.hostname().toLowerCase() }, "");
 }
