@@ -24,8 +24,8 @@ export interface SiteOptions {
   nodeName?: string;
   programs?: Programs;
   containerd?: ContainerdOptions;
-  /** Where the edge looks for its runtime, if not at the private containerd. */
-  runtimeEndpoint?: string;
+  /** Where the edge of a site in `dir` looks for its runtime, if not at the private containerd. */
+  runtimeEndpoint?: (dir: string) => string;
 }
 
 export class Site implements AsyncDisposable {
@@ -129,7 +129,7 @@ export class Site implements AsyncDisposable {
 
   /** The words of the join command. */
   joinArgs(token: string, dataDir = this.edgeDir): string[] {
-    const endpoint = this.#options.runtimeEndpoint ?? this.#containerd?.endpoint;
+    const endpoint = this.#options.runtimeEndpoint?.(this.dir) ?? this.#containerd?.endpoint;
     return [
       ["join", "--cloud", `127.0.0.1:${this.relay.port}`, "--token", token],
       ["--node-name", this.nodeName],
