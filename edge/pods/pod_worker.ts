@@ -213,7 +213,7 @@ export class PodWorker {
 
   /** Writes the status when it differs from what is written. */
   async #record(pod: Pod, observed: ObservedPod): Promise<PodStatus> {
-    const { records, node, watch, clock, onRecorded } = this.#deps;
+    const { records, admissions, node, watch, clock, onRecorded } = this.#deps;
     const previous = this.#previous();
     const status = podStatus({
       pod,
@@ -224,6 +224,10 @@ export class PodWorker {
       runtimeName: watch.state.name ?? "unknown",
       nowMs: clock.nowMs(),
     });
+    // Before the cloud hears of it: its scheduler gives the place away at once.
+    if (status.phase === "Failed" || status.phase === "Succeeded") {
+      admissions.release(this.ref.uid);
+    }
     if (JSON.stringify(status) !== JSON.stringify(previous)) {
       await records.recordStatus(this.ref, status);
       onRecorded();
