@@ -5,7 +5,7 @@
  * `deno compile` embeds a runtime (denort): the file DENORT_BIN names where that is set, else one
  * that Deno downloads. The program is bundled and minified, which lowers what is resident and
  * halves the file. A bundled sql.js does not find its WASM by itself: whoever loads it defines
- * `globalThis.__dirname` first, which its Node branch reads, and passes the bytes as `wasmBinary`
+ * `globalThis.__dirname` first, which its Node branch reads, and instantiates the WASM itself
  * (shared/store/sqlite_wasm.ts); the file is embedded here under the first name that loader tries.
  */
 import { parseArgs } from "@std/cli/parse-args";

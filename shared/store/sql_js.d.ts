@@ -23,6 +23,11 @@ export interface SqlJsStatic {
   Database: new (data?: Uint8Array | null) => Database;
 }
 
-declare function initSqlJs(config: { wasmBinary: Uint8Array }): Promise<SqlJsStatic>;
+declare function initSqlJs(config: {
+  instantiateWasm(
+    imports: WebAssembly.Imports,
+    receive: (instance: WebAssembly.Instance) => void,
+  ): void;
+}): Promise<SqlJsStatic>;
 
 export { initSqlJs as default };

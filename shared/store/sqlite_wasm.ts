@@ -23,10 +23,14 @@ export async function loadSqlite(): Promise<SqlJsStatic> {
   const scope: { __dirname?: string } = globalThis;
   // sql.js takes Deno for Node and reads this while it starts; the WASM is handed over instead
   scope.__dirname ??= ".";
-  return await initSqlJs({ wasmBinary: await readWasm() });
+  // as `wasmBinary` the file's bytes would stay in memory beside the code
+  const module = await WebAssembly.compile(await readWasm());
+  return await initSqlJs({
+    instantiateWasm: (imports, receive) => receive(new WebAssembly.Instance(module, imports)),
+  });
 }
 
-async function readWasm(): Promise<Uint8Array> {
+async function readWasm(): Promise<Uint8Array<ArrayBuffer>> {
   const tried: string[] = [];
   for (const url of wasmCandidates()) {
     try {
