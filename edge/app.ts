@@ -32,6 +32,7 @@ import { NodeReporter } from "./node/node_reporter.ts";
 import { POD_AGENT_DEFAULTS, PodAgent } from "./pods/agent.ts";
 import { readHost } from "./pods/host.ts";
 import { SystemMounter } from "./pods/volumes/mounter.ts";
+import { trimAfterStart } from "./trim.ts";
 
 export interface SystemPorts {
   clock: Clock;
@@ -111,6 +112,7 @@ async function serve(
   scope.spawn("link", (s) => link.run(s));
   scope.spawn("pods", (s) => agent.run(s));
   scope.spawn("node", (s) => reporter.run(s));
+  scope.spawn("memory", (s) => trimAfterStart(clock, s));
   log.info("Edge runs", { node: config.nodeName, api: server.address });
   onReady({ api: `http://${server.address}` });
   await scope.join();

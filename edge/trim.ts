@@ -1,0 +1,103 @@
+/**
+ * Gives back, once, what only the start needed: garbage, freed but unreturned heap, and the pages
+ * of the executable that were touched meanwhile. Of the executable only mappings that never were
+ * written are dropped, so that the kernel can bring every page back from the file, as it would
+ * under memory pressure. Nothing depends on it: where a part is missing, memory stays as it is.
+ */
+import type { Clock } from "../shared/clock.ts";
+import { errorChain } from "../shared/errors.ts";
+import { roomLogger } from "../shared/log.ts";
+
+/** By then the store is read, the link is up and the pods were looked at. */
+const START_MS = 15_000;
+
+/** MADV_DONTNEED of madvise(2), the same number on every Linux. */
+const DONT_NEED = 4;
+
+export interface Mapping {
+  address: bigint;
+  bytes: bigint;
+}
+
+interface Entry extends Mapping {
+  readOnly: boolean;
+  file: string;
+  /** Memory that the file does not hold; undefined until both of its lines were read. */
+  anonymousKiB: number | undefined;
+  swapKiB: number | undefined;
+}
+
+const log = roomLogger("edge", "memory");
+
+/** Waits for the end of the start and trims a compiled program; from source it does nothing. */
+export async function trimAfterStart(clock: Clock, signal: AbortSignal): Promise<void> {
+  if (!Deno.build.standalone) return;
+  await clock.sleep(START_MS, signal);
+  try {
+    const bytes = trim();
+    log.debug("Trimmed memory", { executableBytes: bytes });
+  } catch (error) {
+    log.debug("Cannot trim memory", { error: errorChain(error) });
+  }
+}
+
+/** Trims now; gives the size of the mappings dropped. Throws where the C library cannot be had. */
+export function trim(): number {
+  const gc: unknown = Reflect.get(globalThis, "gc"); // there with --expose-gc, which a build sets
+  if (typeof gc === "function") gc();
+  const libc = Deno.dlopen("libc.so.6", {
+    madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
+    malloc_trim: { parameters: ["usize"], result: "i32" },
+  });
+  try {
+    libc.symbols.malloc_trim(0n);
+    let bytes = 0;
+    for (const mapping of cleanMappings(Deno.readTextFileSync("/proc/self/smaps"))) {
+      const failed = libc.symbols.madvise(mapping.address, mapping.bytes, DONT_NEED);
+      if (!failed) bytes += Number(mapping.bytes);
+    }
+    return bytes;
+  } finally {
+    libc.close();
+  }
+}
+
+/**
+ * From the text of /proc/self/smaps, the mappings of the executable `file` that hold nothing but
+ * the file. Only its first run in the address space counts: V8 maps parts once more for itself.
+ */
+export function cleanMappings(smaps: string, file: string = Deno.execPath()): Mapping[] {
+  const entries = parse(smaps);
+  const first = entries.findIndex((entry) => entry.file === file);
+  if (first < 0) return [];
+  const behind = entries.findIndex((entry, index) => index > first && entry.file !== file);
+  return entries.slice(first, behind < 0 ? entries.length : behind)
+    // relocated pages lie in a mapping that is read-only by now, in memory or in swap
+    .filter((entry) => entry.readOnly && entry.anonymousKiB === 0 && entry.swapKiB === 0)
+    .map(({ address, bytes }) => ({ address, bytes }));
+}
+
+function parse(smaps: string): Entry[] {
+  const entries: Entry[] = [];
+  for (const line of smaps.split("\n")) {
+    const head = /^([0-9a-f]+)-([0-9a-f]+) (\S+) \S+ \S+ \S+ *(.*)$/.exec(line);
+    if (head) {
+      const [, from = "", to = "", access = "", file = ""] = head;
+      const address = BigInt(`0x${from}`);
+      entries.push({
+        address,
+        bytes: BigInt(`0x${to}`) - address,
+        readOnly: /^r-.p$/.test(access),
+        file,
+        anonymousKiB: undefined,
+        swapKiB: undefined,
+      });
+      continue;
+    }
+    const fact = /^(Anonymous|Swap): +(\d+) kB$/.exec(line);
+    const entry = entries.at(-1);
+    if (!fact || !entry) continue;
+    entry[fact[1] === "Swap" ? "swapKiB" : "anonymousKiB"] = Number(fact[2]);
+  }
+  return entries;
+}

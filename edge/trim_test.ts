@@ -1,0 +1,47 @@
+import { assert, assertEquals } from "@std/assert";
+import { cleanMappings, trim } from "./trim.ts";
+
+const EXE = "/opt/skerry/skerry edge";
+
+/** One mapping as smaps shows it. */
+function mapping(range: string, access: string, file: string, anonymousKiB = 0, swapKiB = 0) {
+  return [
+    `${range} ${access} 00000000 fe:00 99 ${" ".repeat(15)}${file}`.trimEnd(),
+    "Size:               1000 kB",
+    `Anonymous:          ${anonymousKiB} kB`,
+    "AnonHugePages:         0 kB",
+    `Swap:               ${swapKiB} kB`,
+    "SwapPss:               0 kB",
+    "VmFlags: rd ex mr mw me",
+  ].join("\n");
+}
+
+Deno.test("only what holds nothing but the executable's file is dropped", () => {
+  const smaps = [
+    mapping("1000-2000", "rw-p", "", 4),
+    mapping("5000-6000", "r--p", EXE),
+    mapping("6000-9000", "r-xp", EXE),
+    mapping("9000-a000", "r--p", EXE, 4),
+    mapping("a000-b000", "r--p", EXE, 0, 4),
+    mapping("b000-c000", "rw-p", EXE),
+    mapping("c000-d000", "rw-p", "[heap]", 4),
+    mapping("e000-f000", "r-xp", EXE),
+    mapping("f000-ffffffffffff1000", "r-xp", "/lib/libc.so.6"),
+  ].join("\n");
+  assertEquals(cleanMappings(smaps, EXE), [
+    { address: 0x5000n, bytes: 0x1000n },
+    { address: 0x6000n, bytes: 0x3000n },
+  ]);
+});
+
+Deno.test("nothing is dropped without the facts, or when the executable was replaced", () => {
+  const noFacts = `5000-6000 r-xp 00000000 fe:00 99    ${EXE}\nSize: 4 kB\n`;
+  assertEquals(cleanMappings(noFacts, EXE), []);
+  assertEquals(cleanMappings(mapping("5000-6000", "r-xp", `${EXE} (deleted)`), EXE), []);
+  assertEquals(cleanMappings("", EXE), []);
+});
+
+Deno.test("a process goes on after a trim of its own executable", () => {
+  assert(trim() > 0);
+  assertEquals(JSON.parse(JSON.stringify({ a: [1, "b"] })), { a: [1, "b"] });
+});
