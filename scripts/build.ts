@@ -16,8 +16,17 @@ const ROOT = dirname(dirname(fromFileUrl(import.meta.url)));
 const USAGE = "Usage: build [edge] [cloud] [--target x86_64|aarch64] [--out DIR]";
 const ARCHITECTURES = ["x86_64", "aarch64"];
 
-/** Smaller heaps for a machine where memory is scarce; figures in the README of this room. */
-const V8_FLAGS = "--liftoff-only,--max-semi-space-size=1,--optimize-for-size";
+/** Smaller heaps for machines where memory is scarce; figures in the README of this room. */
+const SMALL_HEAP = ["--liftoff-only", "--max-semi-space-size=1", "--optimize-for-size"];
+
+/**
+ * The edge goes without the two middle compilers, whose code stays in memory; what is hot is still
+ * optimised. `gc` is for the one trim after the start (edge/trim.ts).
+ */
+const V8_FLAGS: Readonly<Record<string, readonly string[]>> = {
+  edge: [...SMALL_HEAP, "--no-sparkplug", "--no-maglev", "--expose-gc"],
+  cloud: SMALL_HEAP,
+};
 
 /**
  * What each program may do. The edge reads /proc and /sys and writes below /dev (mounts, cgroups,
@@ -72,7 +81,7 @@ async function compile(job: Job, wasm: string): Promise<void> {
     "--minify",
     ...PERMISSIONS[job.side] ?? [],
     "--no-prompt",
-    `--v8-flags=${V8_FLAGS}`,
+    `--v8-flags=${V8_FLAGS[job.side]?.join()}`,
     "--include",
     relative(ROOT, wasm),
     "--target",
