@@ -1,7 +1,7 @@
 /**
  * `scripts/demo`: tells the story and ends, or with `--keep` leaves a background process that holds
- * it up until `--stop`. Whatever happens, what was started is ended and the folder removed; a failure
- * says at which step, with the last lines of every log.
+ * it up until `--stop`. Whatever happens, what was started is ended and the folder removed; a
+ * failure says at which step, with the last lines of every log.
  */
 import { SystemClock } from "../../shared/clock.ts";
 import { AppError, errorChain } from "../../shared/errors.ts";
@@ -77,7 +77,7 @@ function stopSignal(): { requested: Promise<never>; end(): void } {
   for (const name of ["SIGINT", "SIGTERM", "SIGHUP"] as const) {
     Deno.addSignalListener(name, stop);
   }
-  promise.catch(() => {}); // whoever races with it hears of it
+  void promise.catch(() => {}); // whoever races with it hears of it
   return {
     requested: promise,
     end: () => {

@@ -1,7 +1,7 @@
 /**
- * A test over a whole site. The site is the test's own; when the test fails, the last lines of every
- * program are shown before all is cleared away. What a site must not leave on the machine is checked
- * at the end of each.
+ * A test over a whole site. The site is the test's own; when the test fails, the last lines of
+ * every program are shown before all is cleared away. What a site must not leave on the machine is
+ * checked at the end of each.
  */
 import { assertEquals } from "@std/assert";
 import { type Part, testWith } from "../support/requirements.ts";

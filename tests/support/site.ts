@@ -1,7 +1,8 @@
 /**
  * A whole site on one machine: a private containerd, the cloud on its embedded store, an edge that
  * reaches it through a relay, and clients for both APIs. Everything lives below one folder and on
- * free ports; disposal leaves nothing. `startSite()` does all steps; the demo takes them one by one.
+ * free ports; disposal leaves nothing. `startSite()` does all steps; the demo takes them one by
+ * one.
  */
 import { join } from "@std/path";
 import { AppError } from "../../shared/errors.ts";

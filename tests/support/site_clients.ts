@@ -1,6 +1,6 @@
 /**
- * Clients of a site's two APIs for tests, bench and demo: the cloud's with the admin token over TLS,
- * the edge's over plain loopback HTTP. They poll cheaper than a kubectl process would.
+ * Clients of a site's two APIs for tests, bench and demo: the cloud's with the admin token over
+ * TLS, the edge's over plain loopback HTTP. They poll cheaper than a kubectl process would.
  */
 import { parse } from "yaml";
 import { AppError } from "../../shared/errors.ts";
