@@ -8,7 +8,10 @@ export interface Clock {
   nowMs(): number;
   /** Milliseconds that only ever grow; arbitrary origin. */
   monotonicMs(): number;
-  /** Resolves after `ms`; rejects with the signal's reason when it aborts first. */
+  /**
+   * Resolves after `ms`, never earlier by `monotonicMs`; rejects with the signal's reason when it
+   * aborts first.
+   */
   sleep(ms: number, signal?: AbortSignal): Promise<void>;
 }
 
@@ -25,11 +28,13 @@ export class SystemClock implements Clock {
   }
 
   async sleep(ms: number, signal?: AbortSignal): Promise<void> {
-    let leftMs = Math.max(0, ms);
+    const untilMs = this.monotonicMs() + Math.max(0, ms);
+    let leftMs = untilMs - this.monotonicMs();
     do {
-      const stepMs = Math.min(leftMs, TIMER_MS_MAX);
-      await oneTimer(stepMs, signal);
-      leftMs -= stepMs;
+      // a timer drops fractions of a millisecond and then fires early: whoever looks at the
+      // clock after a sleep must find that the time has come
+      await oneTimer(Math.min(Math.ceil(leftMs), TIMER_MS_MAX), signal);
+      leftMs = untilMs - this.monotonicMs();
     } while (leftMs > 0);
   }
 }

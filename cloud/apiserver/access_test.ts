@@ -74,6 +74,15 @@ Deno.test("reviews: say who one is and what one may do", async () => {
   );
 });
 
+Deno.test("discovery: a slash at the end changes nothing", async () => {
+  await using api = await testServer();
+  for (const path of ["/version", "/api", "/api/v1", "/apis", "/apis/coordination.k8s.io/v1"]) {
+    const plain = await api.call("GET", path, undefined, { expect: 200 });
+    const slash = await api.call("GET", `${path}/`, undefined, { expect: 200 });
+    assertEquals(slash.body, plain.body);
+  }
+});
+
 Deno.test("discovery: aggregated in the version asked for, else plain", async () => {
   await using api = await testServer();
   const range = (v: string) =>

@@ -107,7 +107,8 @@ function buildApp(
   options: ApiServerOptions,
   parts: ServerParts,
 ): ApiApp {
-  const app: ApiApp = new Hono();
+  // not strict: some clients end discovery paths with a slash ("/version/", "/api/v1/")
+  const app: ApiApp = new Hono({ strict: false });
   app.onError((error) => errorResponse(error));
   app.notFound(() => errorResponse(unknownPath()));
   addOpenPaths(app, options);
@@ -154,10 +155,8 @@ function addDiscovery(app: ApiApp): void {
     response.headers.set("vary", "Accept");
     return response;
   };
-  for (const slash of ["", "/"]) {
-    app.get(`/api${slash}`, root(true));
-    app.get(`/apis${slash}`, root(false));
-  }
+  app.get("/api", root(true));
+  app.get("/apis", root(false));
   app.get("/openapi/v2", () => {
     const headers = { "content-type": OPENAPI_V2_CONTENT_TYPE };
     return new Response(new Uint8Array(), { headers });

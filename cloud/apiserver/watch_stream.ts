@@ -150,11 +150,10 @@ export class WatchStream {
     const { signal } = this.#done;
     try {
       while (!signal.aborted) {
-        const nowMs = clock.monotonicMs();
-        const leftMs = Math.max(0, this.#deadlineMs - nowMs);
-        await clock.sleep(Math.min(BOOKMARK_MS, leftMs), signal);
+        const leftMs = this.#deadlineMs - clock.monotonicMs();
         watcher.nudge();
-        if (leftMs <= BOOKMARK_MS) return;
+        if (leftMs <= 0) return; // by the same clock and sum as the reader's: it ends too
+        await clock.sleep(Math.min(BOOKMARK_MS, leftMs), signal);
       }
     } catch (error) {
       if (!isAbort(error, signal)) throw error;

@@ -85,6 +85,30 @@ Deno.test("watch: timeoutSeconds ends it cleanly, bookmarks come before", async 
   await watch.close();
 });
 
+/** Its timers fire a little early, as timers that drop fractions do. */
+class HastyClock extends ManualClock {
+  override sleep(ms: number, signal?: AbortSignal): Promise<void> {
+    return super.sleep(Math.max(0, ms - 1), signal);
+  }
+
+  /** Advances, and lets the woken run. */
+  async pass(ms: number): Promise<void> {
+    this.advance(ms);
+    for (let i = 0; i < 50; i++) await Promise.resolve();
+  }
+}
+
+Deno.test("watch: a timer that fires early does not keep it open for ever", async () => {
+  const clock = new HastyClock();
+  await using api = await testServer({ clock });
+  const watch = await openWatch(api, `${MAPS}?watch=true&timeoutSeconds=5`);
+  const end = watch.next();
+  await clock.pass(4_999);
+  await clock.pass(1);
+  assertEquals(await end, undefined);
+  await watch.close();
+});
+
 Deno.test("watch: sendInitialEvents ends the replay with a marked bookmark", async () => {
   await using api = await testServer();
   await api.call("POST", MAPS, { metadata: { name: "a" } }, { expect: 201 });
