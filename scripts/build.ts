@@ -79,6 +79,9 @@ async function compile(job: Job, wasm: string): Promise<void> {
     "--no-check",
     "--bundle",
     "--minify",
+    // it would read and write the compiled code in a shared temporary folder, where any user may
+    // put a file first that then runs with the rights of this program
+    "--no-code-cache",
     ...PERMISSIONS[job.side] ?? [],
     "--no-prompt",
     `--v8-flags=${V8_FLAGS[job.side]?.join()}`,
