@@ -1,7 +1,7 @@
 /**
- * `deno task bench first-light`: the first thread through the whole system, on a private containerd,
- * with both programs compiled (built when dist/ is missing or older than the sources). Pods are timed
- * by a watch on the API; memory is the kernel's own sum for the edge process.
+ * `deno task bench first-light`: the first thread through the whole system, on a private
+ * containerd, with both programs compiled (built when dist/ is missing or older than the sources).
+ * Pods are timed by a watch on the API; memory is the kernel's own sum for the edge process.
  */
 import { fromFileUrl, join } from "@std/path";
 import { type Clock, SystemClock } from "../../shared/clock.ts";

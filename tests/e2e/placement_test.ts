@@ -5,7 +5,7 @@ import { until } from "../support/until.ts";
 import { podManifest } from "./manifests.ts";
 import { siteTest } from "./site_test_case.ts";
 
-/** Waits until a pod is refused a place, and gives the reason as its condition and event have it. */
+/** Waits until a pod is refused a place, and gives the reason that its condition has. */
 async function unplaced(site: Site, name: string): Promise<string> {
   const pod = await site.podIs(
     name,
