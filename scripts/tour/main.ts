@@ -55,8 +55,11 @@ async function tour({ keep }: TourOptions): Promise<number> {
   const left = await leftovers(dir, bridge);
   for (const what of left) teller.plain(`Left over: ${what}`);
   const seconds = ((clock.monotonicMs() - startMs) / 1000).toFixed(1);
-  if (code === 0 && left.length === 0) {
-    teller.plain(`\nDone in ${seconds} s. Nothing is left: no process, mount, bridge or folder.`);
+  if (left.length === 0) {
+    const what = code === 0 ? "Done" : "Ended";
+    teller.plain(
+      `\n${what} in ${seconds} s. Nothing is left: no process, mount, bridge or folder.`,
+    );
   }
   return left.length > 0 ? 1 : code;
 }
