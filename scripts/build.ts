@@ -16,7 +16,7 @@ const ROOT = dirname(dirname(fromFileUrl(import.meta.url)));
 const USAGE = "Usage: build [edge] [cloud] [--target x86_64|aarch64] [--out DIR]";
 const ARCHITECTURES = ["x86_64", "aarch64"];
 
-/** Smaller heaps for machines where memory is scarce; figures in the README of this room. */
+/** Smaller heaps for machines where memory is scarce; figures in memory.md. */
 const SMALL_HEAP = ["--liftoff-only", "--max-semi-space-size=1", "--optimize-for-size"];
 
 /**
