@@ -1,4 +1,5 @@
 /** skerry-edge: flags → config → app → signals → exit status. */
+import "../shared/bundled_require.ts";
 import type { ProgramSpec } from "../shared/cli/command.ts";
 import { runProgram } from "../shared/cli/run_program.ts";
 import { GET_COMMAND } from "./cli/get.ts";
