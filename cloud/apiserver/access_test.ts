@@ -47,6 +47,26 @@ Deno.test("access: who is not an administrator is told what it may not do", asyn
   await api.call("GET", "/apis", undefined, { user: reader, expect: 200 });
 });
 
+Deno.test("access: an administrator can act as another, and then has no more than that", async () => {
+  await using api = await testServer();
+  const pods = "/api/v1/namespaces/default/pods";
+  const asBob = { "impersonate-user": "bob" };
+  const { body } = await api.call("GET", pods, undefined, { headers: asBob, expect: 403 });
+  assertMatch(body.message, /User "bob" cannot list/);
+  const admins = { ...asBob, "impersonate-group": "dev,system:masters" };
+  await api.call("GET", pods, undefined, { headers: admins, expect: 200 });
+  await api.call("GET", pods, undefined, { headers: admins, user: reader, expect: 403 });
+  const group = { "impersonate-group": "dev" };
+  await api.call("GET", pods, undefined, { headers: group, expect: 400 });
+});
+
+Deno.test("paths: a part of a pod that is not served is named", async () => {
+  await using api = await testServer();
+  const path = "/api/v1/namespaces/default/pods/x/exec?command=ls";
+  const { body } = await api.call("POST", path, undefined, { expect: 404 });
+  assertEquals(body.message, "the server does not serve pods/exec");
+});
+
 Deno.test("reviews: say who one is and what one may do", async () => {
   await using api = await testServer();
   const who = await api.call(

@@ -9,6 +9,7 @@ import { errorChain, isAbort } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
 import type { Store } from "../../shared/store/port.ts";
+import { actingAs } from "./authorize.ts";
 import { jsonResponse, type ServerParts } from "./context.ts";
 import { createDefaultNamespaces } from "./default_namespaces.ts";
 import { Discovery, discoveryForm, REVIEW_RESOURCES } from "./discovery.ts";
@@ -115,7 +116,7 @@ function buildApp(
   app.use("*", async (context, next) => {
     const user = await userOf(context, options.authenticator);
     if (!user) throw unauthorized();
-    context.set("user", user);
+    context.set("user", actingAs(user, context.req.raw.headers));
     await next();
   });
   addDiscovery(app);

@@ -3,8 +3,7 @@
  * program itself) may do everything; anyone else who is known may ask who they are and what the
  * server offers, and nothing more.
  */
-import { StatusError } from "./errors.ts";
-import { failure } from "./errors.ts";
+import { badRequest, failure, StatusError } from "./errors.ts";
 import type { UserInfo } from "./port.ts";
 
 export const ADMIN_GROUP = "system:masters";
@@ -24,6 +23,24 @@ export interface Attributes {
 
 export function isAdmin(user: UserInfo): boolean {
   return user.groups.includes(ADMIN_GROUP) || user.username === SYSTEM_USER;
+}
+
+/**
+ * Who the request acts as (`kubectl --as`): the user itself, or whom an administrator names in the
+ * Impersonate headers. Never ignored: whoever asks to act with less must not act with all.
+ */
+export function actingAs(user: UserInfo, headers: Headers): UserInfo {
+  const username = headers.get("impersonate-user");
+  if (username === null) {
+    if (![...headers.keys()].some((name) => name.startsWith("impersonate-"))) return user;
+    throw badRequest("Impersonate-User is required with any other Impersonate header");
+  }
+  authorize(user, { verb: "impersonate", group: "", resource: "users", name: username });
+  const groups = (headers.get("impersonate-group") ?? "").split(",").map((name) => name.trim());
+  return {
+    username,
+    groups: [...new Set([...groups.filter((name) => name !== ""), "system:authenticated"])],
+  };
 }
 
 /** Throws 403 unless `user` may. */

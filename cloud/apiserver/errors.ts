@@ -76,6 +76,12 @@ export function unknownPath(): StatusError {
   return new StatusError("not_found", failure(404, "NotFound", message, {}));
 }
 
+/** A part of a kind that other servers have and this one does not ("pods/exec"). */
+export function notServed(what: string): StatusError {
+  const message = `the server does not serve ${what}`;
+  return new StatusError("not_found", failure(404, "NotFound", message, {}));
+}
+
 export function alreadyExists(what: Named, name: string): StatusError {
   const message = `${qualified(what)} "${name}" already exists`;
   return new StatusError(

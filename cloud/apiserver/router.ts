@@ -4,7 +4,7 @@
  */
 import { authorize } from "./authorize.ts";
 import { flag, type Handler, newApiRequest, type ServerParts } from "./context.ts";
-import { methodNotAllowed, unknownPath } from "./errors.ts";
+import { methodNotAllowed, notServed, unknownPath } from "./errors.ts";
 import { getObject, listObjects } from "./handle_read.ts";
 import { watchObjects } from "./handle_watch.ts";
 import {
@@ -77,7 +77,7 @@ async function serveSubresource(
   const { kind, path } = api;
   requirePlace(kind, path, verb);
   const subresource = kind.subresources.find((one) => one.name === name);
-  if (!subresource) throw unknownPath();
+  if (!subresource) throw notServed(`${kind.plural}/${name}`);
   if (!subresource.verbs.includes(verb)) throw methodNotAllowed();
   const special = SPECIAL_SUBRESOURCES[`${kind.plural}/${name}`];
   return await (special ?? HANDLERS[verb])(parts, api);
