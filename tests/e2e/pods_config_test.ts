@@ -176,19 +176,16 @@ siteTest("pods have a network", async ({ site, t }) => {
     assertEquals(conditionOf(pod, "Ready")?.status, "True");
   });
 
-  await t.step("host network: the node's address and its interfaces", async () => {
+  await t.step("host network: the node's address and interfaces", async () => {
     await site.kubectl.apply(podManifest("onhost", {
       script: "ls /sys/class/net | sort; sleep 60",
       spec: { hostNetwork: true, terminationGracePeriodSeconds: 0 },
     }));
     const { status } = await site.podRuns("onhost");
     assertEquals(status?.podIP, status?.hostIP);
-    const here = (await Array.fromAsync(Deno.readDir("/sys/class/net"))).map(({ name }) => name);
-    const seen = await until(async () => {
+    await until(async () => {
       const lines = (await site.kubectl.must(["logs", "onhost"])).trim().split("\n");
-      return lines.includes("lo") && lines;
-    }, { what: "the pod's interfaces" });
-    assertEquals(seen.includes(site.bridge ?? ""), true);
-    assertEquals(seen.filter((name) => !here.includes(name)), []);
+      return lines.includes("lo") && lines.includes(site.bridge ?? "");
+    }, { what: "the node's bridge among the pod's interfaces" });
   });
 });
