@@ -14,10 +14,10 @@ import { GoAwayReason } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
 import { TrafficCounters, type TrafficTotals } from "./counters.ts";
-import { type Connection, dial } from "./dial.ts";
-import { Identity } from "./identity.ts";
+import type { Connection } from "./dial.ts";
 import type { IdentityFiles, LinkLedger, LinkOutbox, LinkStatus, TunnelHandler } from "./port.ts";
 import { GoneAway, LinkSession } from "./session.ts";
+import { type LinkIdentity, type LinkTransport, TLS_TRANSPORT } from "./transport.ts";
 
 /** The first try comes within a second; a fleet that lost one hub spreads over it. */
 const RETRY = { initialMs: 1_000, maxMs: 60_000 };
@@ -41,6 +41,8 @@ export interface LinkOptions {
   identity: IdentityFiles;
   /** Keeps a renewed certificate (PEM) in place of the former; resolves when it is on disk. */
   onRenewed: (certificate: string) => Promise<void>;
+  /** TLS where it is not said. */
+  transport?: LinkTransport;
   softwareVersion: string;
   ledger: LinkLedger;
   outbox: LinkOutbox;
@@ -54,7 +56,8 @@ export class Link {
   /** Notified whenever `status()` changes its state. */
   readonly changes = new Changes();
   readonly #options: LinkOptions;
-  readonly #identity: Identity;
+  readonly #transport: LinkTransport;
+  readonly #identity: LinkIdentity;
   readonly #counters = new TrafficCounters();
   readonly #hurry = new Wakeup();
   readonly #instanceId: string;
@@ -70,7 +73,8 @@ export class Link {
     invariant(options.addresses.length > 0, "a link needs an address");
     this.#options = options;
     const { identity, onRenewed, random, clock } = options;
-    this.#identity = new Identity(identity, onRenewed, random);
+    this.#transport = options.transport ?? TLS_TRANSPORT;
+    this.#identity = this.#transport.openIdentity(identity, onRenewed, random);
     this.#instanceId = random.uuid();
     this.#startedAtMs = clock.nowMs();
     this.#sinceMs = this.#startedAtMs;
@@ -133,7 +137,7 @@ export class Link {
     const { ledger, outbox, handler, clock, random, softwareVersion } = this.#options;
     let connection: Connection | undefined;
     try {
-      connection = dial(address, this.#identity.files);
+      connection = this.#transport.dial(address, this.#identity.files);
       const session = new LinkSession({
         connection,
         identity: this.#identity,
@@ -167,7 +171,7 @@ export class Link {
 
   /** The hub no longer takes our certificate: it may have run out while we were away. */
   async #renewLate(address: string, refusal: AppError, signal: AbortSignal): Promise<unknown> {
-    const connection = dial(address, this.#identity.files);
+    const connection = this.#transport.dial(address, this.#identity.files);
     try {
       await this.#identity.renew(connection, signal);
       return new AppError("unavailable", "Certificate renewed, dialling again");

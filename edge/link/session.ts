@@ -25,10 +25,10 @@ import { Outgoing } from "../../shared/wire/outgoing.ts";
 import { fromConnectError } from "../../shared/wire/rpc_errors.ts";
 import type { TrafficCounters } from "./counters.ts";
 import type { Connection } from "./dial.ts";
-import type { Identity } from "./identity.ts";
 import { Inbound } from "./inbound.ts";
 import { Outbound } from "./outbound.ts";
 import type { LinkLedger, LinkOutbox, TunnelHandler } from "./port.ts";
+import type { LinkIdentity } from "./transport.ts";
 import { Tunnel } from "./tunnel.ts";
 
 const PROTOCOL_VERSION = 1;
@@ -50,7 +50,7 @@ const log = roomLogger("edge", "link");
 
 export interface LinkSessionOptions {
   connection: Connection;
-  identity: Identity;
+  identity: LinkIdentity;
   instanceId: string;
   sessionNumber: bigint;
   softwareVersion: string;
