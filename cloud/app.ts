@@ -68,7 +68,7 @@ async function serve(
   const pki = await openPki({ dataDir, clock, random, nodeLifetimeMs });
   const adminToken = await loadAdminToken(dataDir, random);
   const tls = await pki.signer.issueServer(localNames(config.hub.names));
-  const hubTls = { ...tls, authority: pki.authority.certificate };
+  const hubTls = { ...await pki.signer.issueHub(), authority: pki.authority.certificate };
   const cloud = await assembleCloud(config, {
     ...ports,
     disk: new DenoDisk(),

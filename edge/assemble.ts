@@ -19,6 +19,7 @@ import type { EdgeConfig } from "./config.ts";
 import type { ContainerRuntime } from "./cri/port.ts";
 import { EdgeFactsView } from "./edge_facts.ts";
 import { Link } from "./link/link.ts";
+import { NodeTime } from "./link/node_time.ts";
 import type { IdentityFiles } from "./link/port.ts";
 import type { LinkTransport } from "./link/transport.ts";
 import { DurableEventLog } from "./meta/event_log.ts";
@@ -77,9 +78,11 @@ const log = roomLogger("edge");
 /** Opens the store, which `stack` closes, and builds everything on it; runs nothing yet. */
 export async function assembleEdge(
   { config, problem }: EdgeSettings,
-  ports: EdgePorts,
+  machine: EdgePorts,
   stack: AsyncDisposableStack,
 ): Promise<Edge> {
+  const time = new NodeTime(machine.clock);
+  const ports = { ...machine, clock: time };
   const startedAtMs = ports.clock.nowMs();
   const memory = await openMemory(config, ports);
   stack.defer(() => memory.store.close());
@@ -95,6 +98,7 @@ export async function assembleEdge(
     runtime: () => agent.runtimeState(),
     node: () => reporter.node,
     clock: ports.clock,
+    time: () => time.status(),
   });
   const api = buildLocalApi(ports, { memory, agent, facts, link });
   return {
@@ -249,8 +253,8 @@ function buildAgent(
 
 async function buildLink(
   config: EdgeConfig,
-  ports: EdgePorts,
-  { ledger, outbox }: Memory,
+  ports: EdgePorts & { clock: NodeTime },
+  { ledger, outbox, events }: Memory,
   api: LocalApi,
 ): Promise<Link> {
   if (config.cloud.addresses.length === 0) {
@@ -265,6 +269,7 @@ async function buildLink(
     ledger,
     outbox,
     handler: (request) => api.handleFromCloud(request),
+    onTime: (serverMs, askedMs) => events.timeIsKnown(ports.clock.learn(serverMs, askedMs)),
     clock: ports.clock,
     random: ports.random,
   });

@@ -4,7 +4,7 @@ import type { Event, Node } from "../shared/k8s/types.ts";
 import type { Store } from "../shared/store/port.ts";
 import { VERSION } from "../shared/version.ts";
 import { objectKey } from "../shared/wire/keys.ts";
-import type { EdgeFacts, EdgeStatus, HealthCheck, LinkStatus } from "./api/port.ts";
+import type { EdgeFacts, EdgeStatus, HealthCheck, LinkStatus, LinkTraffic } from "./api/port.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { EventLog, Ledger, Outbox } from "./meta/port.ts";
 import type { RuntimeHealth } from "./node/port.ts";
@@ -16,10 +16,13 @@ export interface EdgeFactsSources {
   memory: { store: Store; ledger: Ledger; outbox: Outbox; events: EventLog };
   startedAtMs: number;
   /** Undefined when the identity cannot be used; `linkProblem` then says why. */
-  link: () => { status(): LinkStatus; certificateNotAfterMs: number } | undefined;
+  link: () =>
+    | { status(): LinkStatus; certificateNotAfterMs: number; traffic: LinkTraffic }
+    | undefined;
   linkProblem: () => string | undefined;
   runtime: () => RuntimeHealth;
   node: () => Node;
+  time: () => { known: boolean; correctionMs: number };
   clock: Clock;
 }
 
@@ -38,6 +41,7 @@ export class EdgeFactsView implements EdgeFacts {
     const { ready, name, version, message } = runtime();
     const notAfterMs = link()?.certificateNotAfterMs;
     const problem = linkProblem();
+    const traffic = link()?.traffic;
     return {
       node: config.nodeName,
       version: VERSION,
@@ -65,6 +69,8 @@ export class EdgeFactsView implements EdgeFacts {
         ...(notAfterMs === undefined ? {} : { notAfter: toTime(notAfterMs) }),
       },
       startedAt: toTime(startedAtMs),
+      ...(traffic === undefined ? {} : { traffic }),
+      time: this.#sources.time(),
       config: configProblem === undefined ? { ok: true } : { ok: false, message: configProblem },
     };
   }

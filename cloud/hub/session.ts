@@ -107,7 +107,7 @@ export class NodeSession implements SessionClaim {
 
   /** Welcomes the node and serves it until the session is over. Never throws. */
   async run(requests: AsyncIterable<SessionRequest>): Promise<void> {
-    const { heartbeatMs, source, node, peer } = this.#options;
+    const { heartbeatMs, source, node, peer, clock } = this.#options;
     log.info("Session begins", { node, address: peer.address });
     this.#send({
       case: "welcome",
@@ -118,6 +118,7 @@ export class NodeSession implements SessionClaim {
         needInventory: this.#downstream.needsInventory,
         reportItemsMax: REPORT_ITEMS_MAX,
         reportBytesMax: REPORT_BYTES_MAX,
+        serverTimeMs: BigInt(Math.trunc(clock.nowMs())),
       },
     });
     const scope = new TaskScope(this.#ended.signal);

@@ -40,6 +40,12 @@ export interface LinkStatus {
   attempt?: number;
 }
 
+/** Messages and bytes between node and cloud since the process began, by class. */
+export type LinkTraffic = Record<
+  string,
+  Record<"up" | "down", { messages: number; bytes: number }>
+>;
+
 /** One thing that must be well for `/readyz`; `message` says what is not. */
 export interface HealthCheck {
   name: string;
@@ -57,6 +63,10 @@ export interface EdgeStatus {
   runtime: { endpoint: string; ready: boolean; name?: string; version?: string; message?: string };
   certificate: { notAfter?: string; expired: boolean };
   startedAt: string;
+  /** Absent while there is no link at all. */
+  traffic?: LinkTraffic;
+  /** `known`: the cloud has said what time it is; `correctionMs` is added to the machine's. */
+  time?: { known: boolean; correctionMs: number };
   config: { ok: boolean; message?: string };
 }
 

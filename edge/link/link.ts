@@ -15,7 +15,14 @@ import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
 import { TrafficCounters, type TrafficTotals } from "./counters.ts";
 import type { Connection } from "./dial.ts";
-import type { IdentityFiles, LinkLedger, LinkOutbox, LinkStatus, TunnelHandler } from "./port.ts";
+import type {
+  IdentityFiles,
+  LinkLedger,
+  LinkOutbox,
+  LinkStatus,
+  TimeListener,
+  TunnelHandler,
+} from "./port.ts";
 import { GoneAway, LinkSession } from "./session.ts";
 import { type LinkIdentity, type LinkTransport, TLS_TRANSPORT } from "./transport.ts";
 
@@ -48,6 +55,7 @@ export interface LinkOptions {
   outbox: LinkOutbox;
   /** Answers the HTTP requests that come through the tunnel. */
   handler: TunnelHandler;
+  onTime?: TimeListener;
   clock: Clock;
   random: Random;
 }
@@ -134,7 +142,7 @@ export class Link {
   /** One session, from dialling to its end; the reason is returned, never thrown. */
   async #once(address: string, attempt: number, signal: AbortSignal): Promise<unknown> {
     this.#enter({ kind: "dialing", address, attempt });
-    const { ledger, outbox, handler, clock, random, softwareVersion } = this.#options;
+    const { ledger, outbox, handler, clock, random, softwareVersion, onTime } = this.#options;
     let connection: Connection | undefined;
     try {
       connection = this.#transport.dial(address, this.#identity.files);
@@ -156,6 +164,7 @@ export class Link {
           log.info("Link live", { address });
           this.#enter({ kind: "live", address });
         },
+        onTime,
         onHeard: () => this.#lastSyncMs = clock.nowMs(),
       });
       return await session.run(signal);

@@ -7,7 +7,7 @@ import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { fullJitterMs } from "../../shared/async/backoff.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import type { Clock } from "../../shared/clock.ts";
-import { AppError, errorChain } from "../../shared/errors.ts";
+import { AppError, errorChain, isAppError } from "../../shared/errors.ts";
 import {
   type Frame,
   type GoAway,
@@ -27,7 +27,7 @@ import type { TrafficCounters } from "./counters.ts";
 import type { Connection } from "./dial.ts";
 import { Inbound } from "./inbound.ts";
 import { Outbound } from "./outbound.ts";
-import type { LinkLedger, LinkOutbox, TunnelHandler } from "./port.ts";
+import type { LinkLedger, LinkOutbox, TimeListener, TunnelHandler } from "./port.ts";
 import type { LinkIdentity } from "./transport.ts";
 import { Tunnel } from "./tunnel.ts";
 
@@ -65,6 +65,8 @@ export interface LinkSessionOptions {
   onLive: () => void;
   /** Called at every message of the hub. */
   onHeard: () => void;
+  /** See LinkOptions. */
+  onTime: TimeListener | undefined;
 }
 
 /** Why the hub let us go. */
@@ -84,6 +86,7 @@ export class LinkSession {
   readonly #inbound: Inbound;
   #outbound: Outbound | undefined;
   #lastHeardMs = 0;
+  #helloAtMs = 0;
   #counter = 0n;
 
   constructor(options: LinkSessionOptions) {
@@ -126,6 +129,7 @@ export class LinkSession {
         const { message } = response;
         if (message.case === "welcome") {
           welcomed.abort();
+          await this.#tellTime(message.value);
           this.#begin(message.value, scope);
         } else this.#receive(message);
       }
@@ -143,7 +147,19 @@ export class LinkSession {
     }
   }
 
+  /** Before anything is sent: stamps that were wrong are put right first. */
+  async #tellTime({ serverTimeMs }: Welcome): Promise<void> {
+    if (serverTimeMs <= 0n) return; // a cloud that does not say
+    try {
+      await this.#options.onTime?.(Number(serverTimeMs), this.#helloAtMs);
+    } catch (error) {
+      if (!isAppError(error)) throw error;
+      log.warn("Stamps not corrected", { error: errorChain(error) });
+    }
+  }
+
   #hello(): void {
+    this.#helloAtMs = this.#options.clock.monotonicMs();
     const { instanceId, sessionNumber, softwareVersion, startedAtMs, ledger } = this.#options;
     const { cloudId, generation, digest } = ledger.head;
     this.#send({
