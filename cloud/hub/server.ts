@@ -3,12 +3,12 @@
  * is asked for but not demanded by TLS, so that a node without one can enrol and one whose
  * certificate ran out can renew; every other call judges the certificate itself (services.ts).
  */
-import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { compressionGzip, connectNodeAdapter } from "@connectrpc/connect-node";
 import { createContextValues } from "@connectrpc/connect";
 import * as http2 from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
 import { AppError, errorChain, invariant } from "../../shared/errors.ts";
-import { HUB_MESSAGE_BYTES_MAX } from "../../shared/limits.ts";
+import { HUB_COMPRESSION_BYTES_MIN, HUB_MESSAGE_BYTES_MAX } from "../../shared/limits.ts";
 import { roomLogger } from "../../shared/log.ts";
 import { Hub, type HubOptions } from "./hub.ts";
 import { PEER, peerOf } from "./peer.ts";
@@ -104,6 +104,8 @@ export class HubServer {
       routes: (router) => this.#hub.register(router),
       readMaxBytes: HUB_MESSAGE_BYTES_MAX,
       writeMaxBytes: HUB_MESSAGE_BYTES_MAX,
+      acceptCompression: [compressionGzip],
+      compressMinBytes: HUB_COMPRESSION_BYTES_MIN,
       grpc: false,
       grpcWeb: false,
       contextValues: (request) => {
