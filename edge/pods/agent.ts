@@ -20,6 +20,7 @@ import { AgentPods } from "./local_pods.ts";
 import { NodeView } from "./node_view.ts";
 import { RuntimeObserver } from "./observer.ts";
 import { PodEvents } from "./pod_events.ts";
+import { NoSiteActs, type SiteActs } from "./port.ts";
 import { Reconciler } from "./reconciler.ts";
 import { type RuntimeState, RuntimeWatch } from "./runtime_watch.ts";
 import type { Mounter } from "./volumes/mounter.ts";
@@ -30,6 +31,8 @@ export interface PodAgentOptions {
   ledger: Ledger;
   records: PodRecords;
   events: EventLog;
+  /** What people at the site asked for; nothing when left out. */
+  siteActs?: SiteActs;
   clock: Clock;
   node: {
     name: string;
@@ -125,6 +128,7 @@ export class PodAgent {
       volumes,
       images,
       admissions: new Admissions(options.node.allocatable),
+      siteActs: options.siteActs ?? new NoSiteActs(),
       node,
       watch,
       cgroupRoot: options.dirs.cgroup,

@@ -10,6 +10,8 @@ export interface ObservedSandbox {
   createdAtMs: number;
   hostNetwork: boolean;
   ips: string[];
+  /** An act of the site ends it. */
+  replaced?: boolean;
 }
 
 export type ObservedState = "created" | "running" | "exited" | "unknown";
@@ -37,6 +39,8 @@ export interface ObservedContainer {
   logPath: string;
   /** Grace of the pod when the container was created; for pods no longer desired. */
   graceSeconds: number | undefined;
+  /** An act of the site ends it; that it ended says nothing about the pod. */
+  replaced?: boolean;
 }
 
 export interface ObservedPod {
@@ -47,13 +51,16 @@ export interface ObservedPod {
   containers: ObservedContainer[];
 }
 
-/** The sandbox the pod lives in: READY, with containers rather than without, then the newest. */
+/**
+ * The sandbox the pod lives in: READY and not to be replaced, with containers rather than without,
+ * then the newest.
+ */
 export function currentSandbox(observed: ObservedPod): ObservedSandbox | undefined {
   const running = new Set(
     observed.containers.filter((c) => c.state === "running").map((c) => c.sandboxId),
   );
   const rank = (s: ObservedSandbox) => (running.has(s.id) ? 1 : 0);
-  return observed.sandboxes.filter((s) => s.ready)
+  return observed.sandboxes.filter((s) => s.ready && !s.replaced)
     .sort((a, b) => rank(b) - rank(a) || newerSandbox(a, b))[0];
 }
 

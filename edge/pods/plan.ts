@@ -62,6 +62,8 @@ export interface PlanInput {
   observed: ObservedPod;
   previous: PodStatus | undefined;
   backoffs: ReadonlyMap<string, BackoffEntry>;
+  /** The site wants the pod stopped, and the cloud has not decided. */
+  held?: boolean;
   nowMs: number;
 }
 
@@ -73,6 +75,10 @@ export function planPod(input: PlanInput): PodPlan {
   const { pod, observed, previous } = input;
   if (!pod || pod.metadata.deletionTimestamp) return planEnd(pod, observed);
   if (previous?.phase === "Succeeded" || previous?.phase === "Failed") {
+    const actions = stopEverything(pod, observed);
+    return plan(actions.length > 0 ? actions : planGarbage(observed));
+  }
+  if (input.held) {
     const actions = stopEverything(pod, observed);
     return plan(actions.length > 0 ? actions : planGarbage(observed));
   }
@@ -134,7 +140,9 @@ function planRunning(pod: Pod, input: PlanInput): PodPlan {
       stopContainer(
         c,
         graceSeconds(pod, c),
-        "Pod sandbox changed, it will be killed and re-created.",
+        c.replaced
+          ? restartMessage(c.name)
+          : "Pod sandbox changed, it will be killed and re-created.",
       )
     );
     return plan([
@@ -149,6 +157,10 @@ function planRunning(pod: Pod, input: PlanInput): PodPlan {
     return plan([{ kind: "run_sandbox", attempt, replaces: newest !== undefined }]);
   }
   return planContainers(pod, sandbox, input);
+}
+
+function restartMessage(name: string): string {
+  return `Container ${name} is restarted, as asked at the site`;
 }
 
 /** The READY sandbox, unless its network is not the one the pod asks for, or has no address. */
@@ -169,7 +181,7 @@ function wantsAnyRun(pod: Pod, observed: ObservedPod): boolean {
 }
 
 function shouldRestart(pod: Pod, container: Container, last: ObservedContainer): boolean {
-  if (last.state !== "exited") return true;
+  if (last.state !== "exited" || last.replaced) return true;
   if (isSidecar(container)) return true;
   const policy = pod.spec.restartPolicy ?? "Always";
   return policy === "Always" || (policy === "OnFailure" && last.exitCode !== 0);
@@ -239,6 +251,11 @@ function planContainer(pod: Pod, container: Container, place: ContainerPlace): v
   const here = runs.find((c) => c.sandboxId === sandbox.id);
   const hash = containerHash(container);
   if (here?.state === "running") {
+    if (here.replaced) {
+      const grace = graceSeconds(pod, here);
+      draft.actions.push(stopContainer(here, grace, restartMessage(container.name)));
+      return;
+    }
     if (here.hash !== hash) {
       draft.actions.push(stopContainer(
         here,
@@ -255,6 +272,11 @@ function planContainer(pod: Pod, container: Container, place: ContainerPlace): v
     attempt: nextAttempt(last, input.previous, container.name),
     sandboxId: sandbox.id,
   };
+  // What the site ended runs again at once, whatever its back-off.
+  if (here?.replaced) {
+    draft.actions.push(start);
+    return;
+  }
   // An init container that ended well in another sandbox runs again in this one, at once.
   if (here && (init && !isSidecar(container) || shouldRestart(pod, container, here))) {
     const key = `${input.observed.uid}/${container.name}/${hash}`;

@@ -21,7 +21,9 @@ import type { NodeView } from "./node_view.ts";
 import type { ObservedPod } from "./observed.ts";
 import type { RuntimeObserver } from "./observer.ts";
 import { planPod, type PodPlan, type Waiting } from "./plan.ts";
+import { heldWaiting, isCarriedOut, markReplaced, victimsOf, withSiteGrace } from "./plan_site.ts";
 import type { PodEvents } from "./pod_events.ts";
+import type { SiteAct, SiteActs } from "./port.ts";
 import type { RuntimeWatch } from "./runtime_watch.ts";
 import { podStatus, rejectedStatus } from "./status.ts";
 import { podLogDir } from "./to_cri.ts";
@@ -37,6 +39,7 @@ export interface WorkerDeps {
   volumes: PodVolumes;
   images: Images;
   admissions: Admissions;
+  siteActs: SiteActs;
   node: NodeView;
   watch: RuntimeWatch;
   /** Where the kernel shows cgroups. */
@@ -92,6 +95,12 @@ export class PodWorker {
     this.#volumesStale = true;
   }
 
+  /** The site asked for something, or holds the pod no more. */
+  actsChanged(): void {
+    this.#failures = 0;
+    this.#interrupt.abort(new AppError("canceled", "The site has asked for something"));
+  }
+
   /** Throws only what is not this pod's own trouble: an abort, a lost runtime, a bug. */
   async pass(shutdown: AbortSignal): Promise<void> {
     this.#interrupt = new AbortController();
@@ -126,8 +135,9 @@ export class PodWorker {
     signals: { shutdown: AbortSignal; patient: AbortSignal },
   ): Promise<Outcome | undefined> {
     const pod = this.#pod;
-    const observed = await this.#deps.observer.observe(this.ref, signals.shutdown);
-    if (pod && await this.#refused(pod, observed)) return undefined;
+    const seen = await this.#deps.observer.observe(this.ref, signals.shutdown);
+    if (pod && await this.#refused(pod, seen)) return undefined;
+    const observed = await this.#takeActs(seen);
     const { plan, previous } = await this.#planAndRecord(pod, observed);
     if (plan.ended) {
       await this.#finish(pod);
@@ -146,16 +156,46 @@ export class PodWorker {
     return await this.#deps.executor.run(work, plan.actions, signals);
   }
 
+  /** Begins and ends what the site asked for; what it replaces is marked in the result. */
+  async #takeActs(observed: ObservedPod): Promise<ObservedPod> {
+    const { siteActs, images } = this.#deps;
+    for (const act of this.#acts()) {
+      if (act.victims) continue;
+      await siteActs.begin(act.id, victimsOf(act, observed));
+      await this.#tellAct(act);
+      this.#waiting.clear();
+      images.forget(this.ref.uid); // whoever asks for a restart does not want to wait for a pull
+    }
+    for (const act of this.#acts()) {
+      if (!act.carriedOut && isCarriedOut(act, observed)) await siteActs.done(act.id);
+    }
+    return markReplaced(observed, this.#acts());
+  }
+
+  async #tellAct({ verb, by, container }: SiteAct): Promise<void> {
+    await this.#deps.events.emit(this.ref, {
+      type: "Normal",
+      reason: verb === "remove" ? "SiteRemove" : "SiteRestart",
+      message: `Asked at the site by ${by}: ${verb}${container ? ` container ${container}` : ""}`,
+    });
+  }
+
+  #acts(): readonly SiteAct[] {
+    return this.#deps.siteActs.of(this.ref.uid);
+  }
+
   async #planAndRecord(
     pod: Pod | undefined,
     observed: ObservedPod,
   ): Promise<{ plan: PodPlan; previous: PodStatus | undefined }> {
+    const acts = this.#acts();
     const make = (previous: PodStatus | undefined) =>
       planPod({
-        pod,
+        pod: pod && withSiteGrace(pod, acts),
         observed,
         previous,
         backoffs: this.#backoffs,
+        held: acts.some((act) => act.holds),
         nowMs: this.#deps.clock.monotonicMs(),
       });
     const before = this.#previous();
@@ -219,7 +259,7 @@ export class PodWorker {
       pod,
       observed,
       previous,
-      waiting: this.#waiting,
+      waiting: heldWaiting(pod, this.#acts()) ?? this.#waiting,
       hostIps: node.addresses(),
       runtimeName: watch.state.name ?? "unknown",
       nowMs: clock.nowMs(),
@@ -233,7 +273,8 @@ export class PodWorker {
 
   async #recordNow(signal: AbortSignal): Promise<void> {
     if (!this.#pod) return;
-    await this.#record(this.#pod, await this.#deps.observer.observe(this.ref, signal));
+    const observed = await this.#deps.observer.observe(this.ref, signal);
+    await this.#record(this.#pod, markReplaced(observed, this.#acts()));
   }
 
   /** At rest: changed config maps and secrets reach the volumes of running containers. */

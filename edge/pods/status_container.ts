@@ -28,7 +28,7 @@ export function containerStatus(
   if (last.state === "running") {
     status.state = { running: { startedAt: toTime(last.startedAtMs) } };
     status.ready = !init || isSidecar(container);
-  } else if (last.state === "exited" && !waiting) {
+  } else if (last.state === "exited" && !waiting && !last.replaced) {
     status.state = terminated(last, input);
     status.ready = init && !isSidecar(container) && last.exitCode === 0;
   } else {

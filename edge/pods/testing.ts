@@ -10,6 +10,7 @@ import { FakeRuntime } from "../cri/fake_runtime.ts";
 import { FakeWorld, type FakeWorldOptions } from "../cri/fake_world.ts";
 import type { EventInput, EventLog, Ledger, PodRecord, PodRecords } from "../meta/port.ts";
 import { POD_AGENT_DEFAULTS, PodAgent } from "./agent.ts";
+import { NoSiteActs, type SiteActs } from "./port.ts";
 import { NoMounter } from "./volumes/mounter.ts";
 
 export const IMAGE = "docker.io/skerry/busybox:1";
@@ -114,6 +115,7 @@ export class TestNode implements AsyncDisposable {
   readonly events = new MemoryEvents(this.clock);
   readonly dir: string;
   allocatable: Record<string, string> = { pods: "110" };
+  siteActs: SiteActs = new NoSiteActs();
   agent!: PodAgent;
   #scope: TaskScope | undefined;
 
@@ -143,6 +145,7 @@ export class TestNode implements AsyncDisposable {
       ledger: this.ledger.asLedger(),
       records: this.records,
       events: this.events,
+      siteActs: this.siteActs,
       clock: this.clock,
       node: {
         name: "edge-1",
