@@ -26,12 +26,16 @@ import type {
 import { GoneAway, LinkSession } from "./session.ts";
 import { type LinkIdentity, type LinkTransport, TLS_TRANSPORT } from "./transport.ts";
 
-/** The first try comes within a second; a fleet that lost one hub spreads over it. */
+/**
+ * The first try comes within a second; a fleet that lost one hub spreads over it. The bound doubles
+ * with every second try: a cloud that merely restarts is back in a few seconds, and should be found.
+ */
 const RETRY = { initialMs: 1_000, maxMs: 60_000 };
+const TRIES_PER_DOUBLING = 2;
 /** A session must live this long before a failure after it counts as the first again. */
 const STABLE_MS = 10_000;
 /** Attempts skipped at once when the hub said that this node should not come back soon. */
-const UNWELCOME_ATTEMPTS = 5;
+const UNWELCOME_ATTEMPTS = 10;
 
 const log = roomLogger("edge", "link");
 
@@ -195,7 +199,8 @@ export class Link {
     const { clock, random } = this.#options;
     const done = new AbortController();
     const stop = AbortSignal.any([signal, done.signal]);
-    const sleep = clock.sleep(fullJitterMs(RETRY, attempt, random), stop);
+    const doublings = Math.floor(attempt / TRIES_PER_DOUBLING);
+    const sleep = clock.sleep(fullJitterMs(RETRY, doublings, random), stop);
     const hurry = this.#hurry.wait(stop);
     await Promise.race([sleep, hurry]).catch(() => {}); // aborted: the caller sees it
     done.abort();
