@@ -4,6 +4,7 @@
  * the agent stops no container; starting it again adopts them.
  */
 import { resolve } from "@std/path";
+import { TaskScope } from "../../shared/async/task_scope.ts";
 import { Changes } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
 import type { LocalPods } from "../api/port.ts";
@@ -21,6 +22,9 @@ import { NodeView } from "./node_view.ts";
 import { RuntimeObserver } from "./observer.ts";
 import { PodEvents } from "./pod_events.ts";
 import { NoSiteActs, type SiteActs } from "./port.ts";
+import { Checker } from "./probes/checker.ts";
+import { type NetworkChecks, systemNetworkChecks } from "./probes/network_checks.ts";
+import { Prober } from "./probes/prober.ts";
 import { Reconciler } from "./reconciler.ts";
 import { type RuntimeState, RuntimeWatch } from "./runtime_watch.ts";
 import type { Mounter } from "./volumes/mounter.ts";
@@ -62,6 +66,8 @@ export interface PodAgentOptions {
   podsAtOnceMax: number;
   /** How often the runtime is listed when it tells no events. */
   scanMs: number;
+  /** How probes and hooks reach the network; tests have none. */
+  network?: NetworkChecks;
 }
 
 /** What suits a node; tests and odd runtimes differ. */
@@ -78,6 +84,7 @@ export class PodAgent {
   readonly localPods: LocalPods;
   readonly #watch: RuntimeWatch;
   readonly #reconciler: Reconciler;
+  readonly #prober: Prober;
 
   constructor(options: PodAgentOptions) {
     const { runtime, ledger, records, clock } = options;
@@ -90,18 +97,7 @@ export class PodAgent {
     const notify = () => this.changes.notify();
     const events = new PodEvents(options.events);
     const watch = new RuntimeWatch(runtime, options.cgroupDriver);
-    const node = new NodeView({
-      ledger,
-      name: options.node.name,
-      addresses: options.node.addresses,
-      allocatable: options.node.allocatable,
-      podLogsDir: dirs.podLogs,
-      seccompDir: dirs.seccomp,
-      host: options.host,
-      dns: { ...options.dns, host: options.host.dns },
-      cgroupDriver: () => watch.cgroupDriver(),
-      networkProblem: () => watch.networkProblem(),
-    });
+    const node = nodeView(options, dirs, watch);
     const volumes = new PodVolumes(dirs.pods, options.mounter);
     const gate = new Gate(options.podsAtOnceMax);
     const images = new Images({ runtime, events, clock, pullsMax: options.pullsMax });
@@ -116,6 +112,13 @@ export class PodAgent {
       hostsFile,
     });
     const observer = new RuntimeObserver(runtime, options.node.name, clock);
+    const network = options.network ?? systemNetworkChecks;
+    this.#prober = new Prober({
+      checker: new Checker(runtime, network, clock),
+      events,
+      clock,
+      onChange: (uid) => this.#reconciler.touch(uid),
+    });
     this.#watch = watch;
     this.#reconciler = new Reconciler({
       runtime,
@@ -127,6 +130,7 @@ export class PodAgent {
       executor: new PodExecutor({ runtime, events, clock, node, volumes, starter, gate }),
       volumes,
       images,
+      prober: this.#prober,
       admissions: new Admissions(options.node.allocatable),
       siteActs: options.siteActs ?? new NoSiteActs(),
       node,
@@ -146,11 +150,33 @@ export class PodAgent {
   }
 
   /** Works until `signal` aborts; leaves every container running. */
-  run(signal: AbortSignal): Promise<void> {
-    return this.#reconciler.run(signal);
+  async run(signal: AbortSignal): Promise<void> {
+    const scope = new TaskScope(signal);
+    scope.spawn("pods", (s) => this.#reconciler.run(s));
+    scope.spawn("probes", (s) => this.#prober.run(s));
+    await scope.join();
   }
 
   runtimeState(): RuntimeState {
     return this.#watch.state;
   }
+}
+
+function nodeView(
+  options: PodAgentOptions,
+  dirs: { podLogs: string; seccomp: string },
+  watch: RuntimeWatch,
+): NodeView {
+  return new NodeView({
+    ledger: options.ledger,
+    name: options.node.name,
+    addresses: options.node.addresses,
+    allocatable: options.node.allocatable,
+    podLogsDir: dirs.podLogs,
+    seccompDir: dirs.seccomp,
+    host: options.host,
+    dns: { ...options.dns, host: options.host.dns },
+    cgroupDriver: () => watch.cgroupDriver(),
+    networkProblem: () => watch.networkProblem(),
+  });
 }

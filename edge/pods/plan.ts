@@ -17,6 +17,7 @@ import {
   runsOf,
 } from "./observed.ts";
 import { planGarbage } from "./plan_garbage.ts";
+import { healthOf, type PodHealth } from "./probes/health.ts";
 
 export interface StartContainer {
   kind: "start_container";
@@ -62,6 +63,8 @@ export interface PlanInput {
   observed: ObservedPod;
   previous: PodStatus | undefined;
   backoffs: ReadonlyMap<string, BackoffEntry>;
+  /** What probes say of running containers. */
+  health?: PodHealth;
   /** The site wants the pod stopped, and the cloud has not decided. */
   held?: boolean;
   nowMs: number;
@@ -225,7 +228,7 @@ function planInit(pod: Pod, sandbox: ObservedSandbox, input: PlanInput, draft: D
     const last = here(container.name);
     if (isSidecar(container)) {
       planContainer(pod, container, { sandbox, input, draft, init: true });
-      if (!begun && last?.state !== "running") return false;
+      if (!begun && !(last?.state === "running" && isStarted(input, container, last))) return false;
       continue;
     }
     if (begun || (last?.state === "exited" && last.exitCode === 0)) continue;
@@ -256,13 +259,8 @@ function planContainer(pod: Pod, container: Container, place: ContainerPlace): v
       draft.actions.push(stopContainer(here, grace, restartMessage(container.name)));
       return;
     }
-    if (here.hash !== hash) {
-      draft.actions.push(stopContainer(
-        here,
-        graceSeconds(pod, here),
-        `Container ${container.name} definition changed, will be restarted`,
-      ));
-    }
+    const stop = stopRunning(pod, container, here, input);
+    if (stop) draft.actions.push(stop);
     return;
   }
   const start: StartContainer = {
@@ -293,6 +291,34 @@ function planContainer(pod: Pod, container: Container, place: ContainerPlace): v
     return;
   }
   draft.actions.push(start);
+}
+
+/** A running container that must end: it is another now, or a probe has given it up. */
+function stopRunning(
+  pod: Pod,
+  container: Container,
+  run: ObservedContainer,
+  input: PlanInput,
+): PodAction | undefined {
+  const { name } = container;
+  if (run.hash !== containerHash(container)) {
+    const message = `Container ${name} definition changed, will be restarted`;
+    return stopContainer(run, graceSeconds(pod, run), message);
+  }
+  const { failed } = healthOf(input.health, container, run.id);
+  if (!failed) return undefined;
+  const probe = failed === "liveness" ? container.livenessProbe : container.startupProbe;
+  const grace = probe?.terminationGracePeriodSeconds;
+  const restarts = isSidecar(container) || pod.spec.restartPolicy !== "Never";
+  return stopContainer(
+    run,
+    grace === undefined ? graceSeconds(pod, run) : Math.max(GRACE_SECONDS_MIN, grace),
+    `Container ${name} failed ${failed} probe${restarts ? ", will be restarted" : ""}`,
+  );
+}
+
+function isStarted(input: PlanInput, container: Container, run: ObservedContainer): boolean {
+  return healthOf(input.health, container, run.id).started;
 }
 
 function holdBack(

@@ -18,12 +18,14 @@ import type { Outcome, PodExecutor, PodWork } from "./executor.ts";
 import type { Images } from "./images.ts";
 import { containerHash } from "./marks.ts";
 import type { NodeView } from "./node_view.ts";
-import type { ObservedPod } from "./observed.ts";
+import { currentSandbox, type ObservedPod } from "./observed.ts";
 import type { RuntimeObserver } from "./observer.ts";
 import { planPod, type PodPlan, type Waiting } from "./plan.ts";
 import { heldWaiting, isCarriedOut, markReplaced, victimsOf, withSiteGrace } from "./plan_site.ts";
 import type { PodEvents } from "./pod_events.ts";
 import type { SiteAct, SiteActs } from "./port.ts";
+import type { PodHealth } from "./probes/health.ts";
+import type { Prober } from "./probes/prober.ts";
 import type { RuntimeWatch } from "./runtime_watch.ts";
 import { podStatus, rejectedStatus } from "./status.ts";
 import { podLogDir } from "./to_cri.ts";
@@ -38,6 +40,7 @@ export interface WorkerDeps {
   executor: PodExecutor;
   volumes: PodVolumes;
   images: Images;
+  prober: Prober;
   admissions: Admissions;
   siteActs: SiteActs;
   node: NodeView;
@@ -188,6 +191,7 @@ export class PodWorker {
     pod: Pod | undefined,
     observed: ObservedPod,
   ): Promise<{ plan: PodPlan; previous: PodStatus | undefined }> {
+    const health = this.#health(pod, observed);
     const acts = this.#acts();
     const make = (previous: PodStatus | undefined) =>
       planPod({
@@ -195,6 +199,7 @@ export class PodWorker {
         observed,
         previous,
         backoffs: this.#backoffs,
+        health,
         held: acts.some((act) => act.holds),
         nowMs: this.#deps.clock.monotonicMs(),
       });
@@ -205,6 +210,14 @@ export class PodWorker {
     const status = await this.#record(pod, observed);
     // A pod that has just become terminal is wound up, not run further.
     return { plan: status.phase === before?.phase ? plan : make(status), previous: status };
+  }
+
+  #health(pod: Pod | undefined, observed: ObservedPod): PodHealth {
+    const { prober, node } = this.#deps;
+    const usable = pod && !specProblem(pod) ? pod : undefined;
+    const podIp = usable?.spec.hostNetwork ? node.addresses()[0] : currentSandbox(observed)?.ips[0];
+    const previous = this.#previous();
+    return prober.sync({ ref: this.ref, pod: usable, observed, previous, podIp: podIp ?? "" });
   }
 
   /** A pod that never was on this node must be admitted first. True when it is not to run. */
@@ -260,6 +273,7 @@ export class PodWorker {
       observed,
       previous,
       waiting: heldWaiting(pod, this.#acts()) ?? this.#waiting,
+      health: this.#health(pod, observed),
       hostIps: node.addresses(),
       runtimeName: watch.state.name ?? "unknown",
       nowMs: clock.nowMs(),
@@ -307,7 +321,8 @@ export class PodWorker {
 
   /** Nothing is left in the runtime: the files go, and the cloud is told. */
   async #finish(pod: Pod | undefined): Promise<void> {
-    const { volumes, records, images, observer, admissions, node, onRecorded } = this.#deps;
+    const { volumes, records, images, observer, prober, admissions } = this.#deps;
+    const { node, onRecorded } = this.#deps;
     await volumes.remove(this.ref.uid);
     // What is no name was refused and has no logs; as a path it could be anyone's folder.
     if (isSafeName(this.ref.name) && isSafeName(this.ref.namespace)) {
@@ -317,6 +332,7 @@ export class PodWorker {
     if (pod || records.get(this.ref.uid)) await records.recordGone(this.ref);
     images.forget(this.ref.uid);
     observer.forget(this.ref.uid);
+    prober.forget(this.ref.uid);
     admissions.release(this.ref.uid);
     this.ended = true;
     onRecorded();

@@ -75,6 +75,14 @@ export class Reconciler {
     return this.#everUp;
   }
 
+  /** Something about this pod has changed that no scan shows: it makes a pass. */
+  touch(uid: string): void {
+    const slot = this.#slots.get(uid);
+    if (!slot) return;
+    slot.dirty = true;
+    this.#wakeup.wake();
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     const { ledger, siteActs } = this.#options;
     const unsubscribes = [ledger.changes, siteActs.changes].map((changes) =>

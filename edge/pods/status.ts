@@ -14,6 +14,7 @@ import type {
 import { containerStatus } from "./status_container.ts";
 import { currentSandbox, newestSandbox, type ObservedPod } from "./observed.ts";
 import { isSidecar, type Waiting } from "./plan.ts";
+import type { PodHealth } from "./probes/health.ts";
 import { qosClass } from "./qos.ts";
 
 export interface StatusInput {
@@ -21,6 +22,8 @@ export interface StatusInput {
   observed: ObservedPod;
   previous: PodStatus | undefined;
   waiting: ReadonlyMap<string, Waiting>;
+  /** What probes say of running containers. */
+  health?: PodHealth;
   hostIps: readonly string[];
   /** "containerd": the scheme of container ids. */
   runtimeName: string;
@@ -132,10 +135,12 @@ function conditionsOf(
     ? "PodFailed"
     : undefined;
   const sandbox = currentSandbox(observed);
-  const unready = main.filter((s) => !s.ready).map((s) => s.name);
+  const sidecar = (i: number) => isSidecar(pod.spec.initContainers![i]!);
+  const unready = [...init.filter((_, i) => sidecar(i)), ...main]
+    .filter((s) => !s.ready).map((s) => s.name);
   const incomplete = main.some((s) => s.state?.running)
     ? []
-    : init.filter((s) => !s.ready).map((s) => s.name);
+    : init.filter((s, i) => sidecar(i) ? !s.started : !s.ready).map((s) => s.name);
   const contained: Verdict = ended
     ? { type: "ContainersReady", ok: false, reason: ended }
     : unready.length > 0
@@ -168,15 +173,21 @@ function conditionsOf(
 }
 
 function readyVerdict(pod: Pod, contained: Verdict): Verdict {
-  const shut = (pod.spec.readinessGates ?? []).map((g) => g.conditionType).filter((type) =>
-    !pod.status?.conditions?.some((c) => c.type === type && c.status === "True")
-  );
-  if (!contained.ok || shut.length === 0) return { ...contained, type: "Ready" };
+  if (!contained.ok) return { ...contained, type: "Ready" };
+  const shut = (pod.spec.readinessGates ?? []).flatMap(({ conditionType: type }) => {
+    const found = pod.status?.conditions?.find((c) => c.type === type);
+    if (!found) {
+      return [`corresponding condition of pod readiness gate "${type}" does not exist.`];
+    }
+    if (found.status === "True") return [];
+    return [`the status of pod readiness gate "${type}" is not "True", but ${found.status}`];
+  });
+  if (shut.length === 0) return { type: "Ready", ok: true };
   return {
     type: "Ready",
     ok: false,
     reason: "ReadinessGatesNotReady",
-    message: `the status of pod readiness gate "${shut[0]}" is not "True", but False`,
+    message: shut.join(", "),
   };
 }
 

@@ -3,6 +3,7 @@ import { toTime } from "../../shared/clock.ts";
 import type { Container, ContainerState, ContainerStatus } from "../../shared/k8s/types.ts";
 import { type ObservedContainer, runsOf } from "./observed.ts";
 import { isSidecar } from "./plan.ts";
+import { healthOf } from "./probes/health.ts";
 import type { StatusInput } from "./status.ts";
 
 export function containerStatus(
@@ -17,7 +18,7 @@ export function containerStatus(
   const status: ContainerStatus = {
     name: container.name,
     ready: false,
-    started: last.state === "running",
+    started: false,
     restartCount: last.restartCount,
     image: last.image || (container.image ?? ""),
     imageID: last.imageRef,
@@ -27,7 +28,9 @@ export function containerStatus(
   const earlier = runs.slice(1).find((r) => r.state === "exited");
   if (last.state === "running") {
     status.state = { running: { startedAt: toTime(last.startedAtMs) } };
-    status.ready = !init || isSidecar(container);
+    const { started, ready } = healthOf(input.health, container, last.id);
+    status.started = started;
+    status.ready = ready && (!init || isSidecar(container));
   } else if (last.state === "exited" && !waiting && !last.replaced) {
     status.state = terminated(last, input);
     status.ready = init && !isSidecar(container) && last.exitCode === 0;

@@ -10,6 +10,7 @@ import { FakeRuntime } from "../cri/fake_runtime.ts";
 import { FakeWorld, type FakeWorldOptions } from "../cri/fake_world.ts";
 import type { EventInput, EventLog, Ledger, PodRecord, PodRecords } from "../meta/port.ts";
 import { POD_AGENT_DEFAULTS, PodAgent } from "./agent.ts";
+import type { CheckAnswer, NetworkChecks } from "./probes/network_checks.ts";
 import { NoSiteActs, type SiteActs } from "./port.ts";
 import { NoMounter } from "./volumes/mounter.ts";
 
@@ -107,7 +108,42 @@ export class MemoryEvents implements EventLog {
   }
 }
 
+/** A network whose servers answer as a test says; by default all is well. */
+export class FakeNetwork implements NetworkChecks {
+  readonly asked: string[] = [];
+  /** By "http http://10.0.0.1:80/", "tcp 10.0.0.1:80", "grpc 10.0.0.1:80/service". */
+  answer: (what: string) => CheckAnswer | Promise<CheckAnswer> = () => ({ ok: true, message: "" });
+
+  http(check: { shown: string }, signal: AbortSignal): Promise<CheckAnswer> {
+    return this.#ask(`http ${check.shown}`, signal);
+  }
+
+  tcp(host: string, port: number, signal: AbortSignal): Promise<CheckAnswer> {
+    return this.#ask(`tcp ${host}:${port}`, signal);
+  }
+
+  grpc(
+    target: { host: string; port: number; service: string },
+    signal: AbortSignal,
+  ): Promise<CheckAnswer> {
+    return this.#ask(`grpc ${target.host}:${target.port}/${target.service}`, signal);
+  }
+
+  async #ask(what: string, signal: AbortSignal): Promise<CheckAnswer> {
+    this.asked.push(what);
+    const aborted = Promise.withResolvers<never>();
+    const onAbort = () => aborted.reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      return await Promise.race([this.answer(what), aborted.promise]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+}
+
 export class TestNode implements AsyncDisposable {
+  readonly network = new FakeNetwork();
   readonly clock = new SimClock();
   readonly world: FakeWorld;
   readonly ledger = new MemoryLedger();
@@ -168,6 +204,7 @@ export class TestNode implements AsyncDisposable {
       },
       dns: { clusterDns: [], clusterDomain: "cluster.local" },
       mounter: new NoMounter(),
+      network: this.network,
     });
     const scope = new TaskScope();
     scope.spawn("agent", (signal) => this.agent.run(signal));
