@@ -13,9 +13,11 @@ import type { EventLog, Ledger, PodRecords } from "../meta/port.ts";
 import { Admissions } from "./admission.ts";
 import type { CgroupDriver, HostFacts } from "./cgroup.ts";
 import { ContainerStarter } from "./container_starter.ts";
+import { ContainerStopper } from "./container_stopper.ts";
 import type { DnsSettings } from "./dns.ts";
 import { PodExecutor } from "./executor.ts";
 import { Gate } from "./gate.ts";
+import { Hooks } from "./hooks.ts";
 import { Images } from "./images.ts";
 import { AgentPods } from "./local_pods.ts";
 import { NodeView } from "./node_view.ts";
@@ -99,18 +101,7 @@ export class PodAgent {
     const watch = new RuntimeWatch(runtime, options.cgroupDriver);
     const node = nodeView(options, dirs, watch);
     const volumes = new PodVolumes(dirs.pods, options.mounter);
-    const gate = new Gate(options.podsAtOnceMax);
     const images = new Images({ runtime, events, clock, pullsMax: options.pullsMax });
-    const { hostsFile } = options.host;
-    const starter = new ContainerStarter({
-      runtime,
-      events,
-      node,
-      images,
-      volumes,
-      gate,
-      hostsFile,
-    });
     const observer = new RuntimeObserver(runtime, options.node.name, clock);
     const network = options.network ?? systemNetworkChecks;
     this.#prober = new Prober({
@@ -127,7 +118,7 @@ export class PodAgent {
       clock,
       events,
       observer,
-      executor: new PodExecutor({ runtime, events, clock, node, volumes, starter, gate }),
+      executor: podExecutor(options, { events, node, volumes, images, network }),
       volumes,
       images,
       prober: this.#prober,
@@ -160,6 +151,26 @@ export class PodAgent {
   runtimeState(): RuntimeState {
     return this.#watch.state;
   }
+}
+
+/** The hands of the agent: what starts and ends sandboxes and containers. */
+function podExecutor(
+  { runtime, clock, host, podsAtOnceMax }: PodAgentOptions,
+  parts: {
+    events: PodEvents;
+    node: NodeView;
+    volumes: PodVolumes;
+    images: Images;
+    network: NetworkChecks;
+  },
+): PodExecutor {
+  const { events } = parts;
+  const gate = new Gate(podsAtOnceMax);
+  const hooks = new Hooks(runtime, parts.network, clock);
+  const stopper = new ContainerStopper({ runtime, events, hooks, clock });
+  const { hostsFile } = host;
+  const starter = new ContainerStarter({ runtime, ...parts, gate, hooks, stopper, hostsFile });
+  return new PodExecutor({ runtime, clock, ...parts, starter, stopper, gate });
 }
 
 function nodeView(

@@ -3,6 +3,8 @@
  * monotonic clock, so an ended container carries `endedAtMs` on that clock besides the runtime's
  * wall stamps; a jump of the wall clock then neither lengthens nor shortens a back-off.
  */
+import type { LifecycleHandler } from "../../shared/k8s/types.ts";
+
 export interface ObservedSandbox {
   id: string;
   attempt: number;
@@ -39,6 +41,8 @@ export interface ObservedContainer {
   logPath: string;
   /** Grace of the pod when the container was created; for pods no longer desired. */
   graceSeconds: number | undefined;
+  /** Its preStop hook when it was created; for pods no longer desired. */
+  preStop?: LifecycleHandler;
   /** An act of the site ends it; that it ended says nothing about the pod. */
   replaced?: boolean;
 }

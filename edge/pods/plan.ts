@@ -4,7 +4,7 @@
  * worker executes, observes anew and asks again, until there is nothing to do: so a plan holds only
  * the next step, and every action may fail or be lost without harm.
  */
-import type { Container, Pod, PodStatus } from "../../shared/k8s/types.ts";
+import type { Container, LifecycleHandler, Pod, PodStatus } from "../../shared/k8s/types.ts";
 import { type BackoffEntry, backoffUntil, goDuration } from "./backoff_table.ts";
 import { containerHash, podTitle } from "./marks.ts";
 import {
@@ -40,6 +40,7 @@ export type PodAction =
     name: string;
     graceSeconds: number;
     message: string;
+    preStop?: LifecycleHandler;
   }
   | { kind: "remove_container"; containerId: string; logPath: string };
 
@@ -67,22 +68,20 @@ export interface PlanInput {
   health?: PodHealth;
   /** The site wants the pod stopped, and the cloud has not decided. */
   held?: boolean;
+  /** How long the pod has been ending: all its containers share one grace. */
+  endingForMs?: number;
   nowMs: number;
 }
 
+const GRACE_SECONDS_DEFAULT = 30;
 /** kubelet never gives the runtime less than this to stop a container. */
 const GRACE_SECONDS_MIN = 2;
-const GRACE_SECONDS_DEFAULT = 30;
 
 export function planPod(input: PlanInput): PodPlan {
   const { pod, observed, previous } = input;
-  if (!pod || pod.metadata.deletionTimestamp) return planEnd(pod, observed);
-  if (previous?.phase === "Succeeded" || previous?.phase === "Failed") {
-    const actions = stopEverything(pod, observed);
-    return plan(actions.length > 0 ? actions : planGarbage(observed));
-  }
-  if (input.held) {
-    const actions = stopEverything(pod, observed);
+  if (!pod || pod.metadata.deletionTimestamp) return planEnd(input);
+  if (previous?.phase === "Succeeded" || previous?.phase === "Failed" || input.held) {
+    const actions = stopEverything(input);
     return plan(actions.length > 0 ? actions : planGarbage(observed));
   }
   return planRunning(pod, input);
@@ -93,8 +92,9 @@ function plan(actions: PodAction[], rest: Partial<PodPlan> = {}): PodPlan {
 }
 
 /** Deleted, or not desired at all: stop, remove, done. */
-function planEnd(pod: Pod | undefined, observed: ObservedPod): PodPlan {
-  const stop = stopEverything(pod, observed);
+function planEnd(input: PlanInput): PodPlan {
+  const { observed } = input;
+  const stop = stopEverything(input);
   if (stop.length > 0) return plan(stop);
   const remove: PodAction[] = observed.containers
     .filter((c) => !observed.sandboxes.some((s) => s.id === c.sandboxId))
@@ -104,14 +104,18 @@ function planEnd(pod: Pod | undefined, observed: ObservedPod): PodPlan {
 }
 
 /** Containers first (sidecars after the ordinary ones, in reverse order), then sandboxes. */
-function stopEverything(pod: Pod | undefined, observed: ObservedPod): PodAction[] {
+function stopEverything({ pod, observed, endingForMs = 0 }: PlanInput): PodAction[] {
   const live = observed.containers.filter(isLive);
   const sidecars = (pod?.spec?.initContainers ?? []).filter(isSidecar).map((c) => c.name);
   const ordinary = live.filter((c) => !sidecars.includes(c.name));
   const lastSidecar = sidecars.findLast((name) => live.some((c) => c.name === name));
   const now = ordinary.length > 0 ? ordinary : live.filter((c) => c.name === lastSidecar);
   if (now.length > 0) {
-    return now.map((c) => stopContainer(c, graceSeconds(pod, c), `Stopping container ${c.name}`));
+    const spent = Math.floor(endingForMs / 1000);
+    return now.map((c) => {
+      const grace = graceSeconds(pod, c);
+      return stopContainer(pod, c, `Stopping container ${c.name}`, grace > 0 ? grace - spent : 0);
+    });
   }
   return observed.sandboxes.filter((s) => s.ready)
     .map((s) => ({ kind: "stop_sandbox", sandboxId: s.id }));
@@ -120,16 +124,30 @@ function stopEverything(pod: Pod | undefined, observed: ObservedPod): PodAction[
 function graceSeconds(pod: Pod | undefined, container: ObservedContainer): number {
   const grace = pod?.metadata.deletionGracePeriodSeconds ??
     pod?.spec?.terminationGracePeriodSeconds ?? container.graceSeconds ?? GRACE_SECONDS_DEFAULT;
-  return Math.max(GRACE_SECONDS_MIN, grace);
+  return grace;
 }
 
 function stopContainer(
-  container: ObservedContainer,
-  grace: number,
+  pod: Pod | undefined,
+  run: ObservedContainer,
   message: string,
+  grace = graceSeconds(pod, run),
 ): PodAction {
-  const { id: containerId, name } = container;
-  return { kind: "stop_container", containerId, name, graceSeconds: grace, message };
+  const { id: containerId, name } = run;
+  const graceSecondsLeft = Math.max(GRACE_SECONDS_MIN, grace);
+  const spec = [...pod?.spec?.containers ?? [], ...pod?.spec?.initContainers ?? []]
+    .find((c) => c.name === name);
+  const preStop = spec ? spec.lifecycle?.preStop : run.preStop;
+  // Who gives no grace wants no farewell either.
+  const hook = preStop && grace > 0 ? { preStop } : {};
+  return {
+    kind: "stop_container",
+    containerId,
+    name,
+    graceSeconds: graceSecondsLeft,
+    message,
+    ...hook,
+  };
 }
 
 function planRunning(pod: Pod, input: PlanInput): PodPlan {
@@ -141,8 +159,8 @@ function planRunning(pod: Pod, input: PlanInput): PodPlan {
     const live = observed.containers.filter((c) => isLive(c) && doomed.has(c.sandboxId));
     const stops = live.map((c) =>
       stopContainer(
+        pod,
         c,
-        graceSeconds(pod, c),
         c.replaced
           ? restartMessage(c.name)
           : "Pod sandbox changed, it will be killed and re-created.",
@@ -183,7 +201,8 @@ function wantsAnyRun(pod: Pod, observed: ObservedPod): boolean {
   });
 }
 
-function shouldRestart(pod: Pod, container: Container, last: ObservedContainer): boolean {
+/** True when a run that has ended is to be followed by another. */
+export function shouldRestart(pod: Pod, container: Container, last: ObservedContainer): boolean {
   if (last.state !== "exited" || last.replaced) return true;
   if (isSidecar(container)) return true;
   const policy = pod.spec.restartPolicy ?? "Always";
@@ -255,8 +274,7 @@ function planContainer(pod: Pod, container: Container, place: ContainerPlace): v
   const hash = containerHash(container);
   if (here?.state === "running") {
     if (here.replaced) {
-      const grace = graceSeconds(pod, here);
-      draft.actions.push(stopContainer(here, grace, restartMessage(container.name)));
+      draft.actions.push(stopContainer(pod, here, restartMessage(container.name)));
       return;
     }
     const stop = stopRunning(pod, container, here, input);
@@ -303,18 +321,15 @@ function stopRunning(
   const { name } = container;
   if (run.hash !== containerHash(container)) {
     const message = `Container ${name} definition changed, will be restarted`;
-    return stopContainer(run, graceSeconds(pod, run), message);
+    return stopContainer(pod, run, message);
   }
   const { failed } = healthOf(input.health, container, run.id);
   if (!failed) return undefined;
   const probe = failed === "liveness" ? container.livenessProbe : container.startupProbe;
   const grace = probe?.terminationGracePeriodSeconds;
   const restarts = isSidecar(container) || pod.spec.restartPolicy !== "Never";
-  return stopContainer(
-    run,
-    grace === undefined ? graceSeconds(pod, run) : Math.max(GRACE_SECONDS_MIN, grace),
-    `Container ${name} failed ${failed} probe${restarts ? ", will be restarted" : ""}`,
-  );
+  const message = `Container ${name} failed ${failed} probe`;
+  return stopContainer(pod, run, restarts ? `${message}, will be restarted` : message, grace);
 }
 
 function isStarted(input: PlanInput, container: Container, run: ObservedContainer): boolean {

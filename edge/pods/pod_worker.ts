@@ -18,7 +18,7 @@ import type { Outcome, PodExecutor, PodWork } from "./executor.ts";
 import type { Images } from "./images.ts";
 import { containerHash } from "./marks.ts";
 import type { NodeView } from "./node_view.ts";
-import { currentSandbox, type ObservedPod } from "./observed.ts";
+import type { ObservedPod } from "./observed.ts";
 import type { RuntimeObserver } from "./observer.ts";
 import { planPod, type PodPlan, type Waiting } from "./plan.ts";
 import { heldWaiting, isCarriedOut, markReplaced, victimsOf, withSiteGrace } from "./plan_site.ts";
@@ -67,6 +67,8 @@ export class PodWorker {
   #volumesStale = true;
   #failures = 0;
   #interrupt = new AbortController();
+  /** Monotonic; since when the pod has been ending. */
+  #endingSinceMs: number | undefined;
   /** Monotonic; when to pass again without any other cause. */
   wakeAtMs: number | undefined;
   ended = false;
@@ -87,6 +89,8 @@ export class PodWorker {
     this.#pod = pod;
     this.#failures = 0;
     this.#volumesStale = true;
+    // The new, shorter grace counts from now.
+    if (urgency(pod) < urgency(before)) this.#endingSinceMs = undefined;
     if (urgency(pod) < urgency(before) || shape(pod) !== shape(before)) {
       this.#interrupt.abort(new AppError("canceled", "The desired pod has changed"));
     }
@@ -200,9 +204,11 @@ export class PodWorker {
         previous,
         backoffs: this.#backoffs,
         health,
-        held: acts.some((act) => act.holds),
+        held,
+        endingForMs: this.#endingForMs(pod, previous, held),
         nowMs: this.#deps.clock.monotonicMs(),
       });
+    const held = acts.some((act) => act.holds);
     const before = this.#previous();
     const plan = make(before);
     if (!pod || isRefused(before) || specProblem(pod)) return { plan, previous: before };
@@ -212,12 +218,21 @@ export class PodWorker {
     return { plan: status.phase === before?.phase ? plan : make(status), previous: status };
   }
 
+  /** How long the pod has been ending; 0 while it is not to end. */
+  #endingForMs(pod: Pod | undefined, previous: PodStatus | undefined, held: boolean): number {
+    const isEnding = !pod || pod.metadata.deletionTimestamp !== undefined || held ||
+      previous?.phase === "Succeeded" || previous?.phase === "Failed";
+    const nowMs = this.#deps.clock.monotonicMs();
+    this.#endingSinceMs = isEnding ? this.#endingSinceMs ?? nowMs : undefined;
+    return isEnding ? nowMs - this.#endingSinceMs! : 0; // set above
+  }
+
   #health(pod: Pod | undefined, observed: ObservedPod): PodHealth {
     const { prober, node } = this.#deps;
     const usable = pod && !specProblem(pod) ? pod : undefined;
-    const podIp = usable?.spec.hostNetwork ? node.addresses()[0] : currentSandbox(observed)?.ips[0];
+    const podIp = node.podIp(usable, observed);
     const previous = this.#previous();
-    return prober.sync({ ref: this.ref, pod: usable, observed, previous, podIp: podIp ?? "" });
+    return prober.sync({ ref: this.ref, pod: usable, observed, previous, podIp });
   }
 
   /** A pod that never was on this node must be admitted first. True when it is not to run. */

@@ -1,4 +1,4 @@
-/** Probes and hooks on a real, private containerd. Needs root, containerd, runc, CNI and busybox. */
+/** Probes and hooks on a real, private containerd. Needs root, containerd, runc, CNI, busybox. */
 import { assert, assertEquals, assertMatch } from "@std/assert";
 import type { Container, Pod } from "../../shared/k8s/types.ts";
 import { POD_NODE_PARTS, PodNode } from "../support/pod_node.ts";
@@ -78,5 +78,41 @@ testWith(POD_NODE_PARTS, "probes on containerd: httpGet, exec, tcpSocket, startu
     /Liveness probe failed: looking\ncat: can't open '\/alive'/,
   );
   await node.deleteAll();
+  assertEquals(await node.containerd.containers(), []);
+});
+
+testWith(POD_NODE_PARTS, "hooks on containerd: postStart, preStop within the grace", async () => {
+  await using node = await PodNode.start();
+  const say = (what: string) => ({
+    exec: { command: ["sh", "-c", `echo ${what} > /proc/1/fd/1`] },
+  });
+  const web = node.pod("web", "trap 'echo term; exit 0' TERM; while true; do sleep 0.2; done", (
+    pod,
+  ) => {
+    pod.spec.terminationGracePeriodSeconds = 10;
+    withMain({ lifecycle: { postStart: say("hello"), preStop: say("farewell") } })(pod);
+  });
+  const broken = node.pod(
+    "broken",
+    "trap 'exit 0' TERM; while true; do sleep 0.2; done",
+    withMain({ lifecycle: { postStart: { exec: { command: ["false"] } } } }),
+  );
+  for (const pod of [web, broken]) node.ledger.put("pods", pod);
+  await node.phase(web, "Running");
+  const { path } = await node.agent.localPods.log(
+    { namespace: "default", pod: "web", previous: false },
+    AbortSignal.timeout(5_000),
+  );
+  await wait("hello in the log", () => Deno.readTextFileSync(path).includes("stdout F hello"));
+  await wait(
+    "broken backs off",
+    () => main(node, broken)?.state?.waiting?.reason === "CrashLoopBackOff",
+  );
+  assertEquals(node.events.messages("FailedPostStartHook")[0], "PostStartHook failed");
+  // The log goes with the pod, so it is kept open across the deletion.
+  const log = await Deno.open(path);
+  await node.deleteAll();
+  const text = await new Response(log.readable).text();
+  assertMatch(text, /stdout F farewell\n[^]*stdout F term\n/);
   assertEquals(await node.containerd.containers(), []);
 });

@@ -13,6 +13,10 @@ export interface CheckAnswer {
   ok: boolean;
   /** Why it failed; of a success, a warning that is worth an event. */
   message: string;
+  /** The HTTP status, when there was an answer. */
+  code?: number;
+  /** TLS was tried with a server that speaks plain HTTP. */
+  isPlain?: boolean;
 }
 
 export interface HttpCheck {
@@ -51,7 +55,11 @@ async function checkHttp(check: HttpCheck, signal: AbortSignal): Promise<CheckAn
       answer = await get(url, headers, signal);
     } catch (error) {
       signal.throwIfAborted();
-      return { ok: false, message: `Get "${check.shown}": ${goWords(error, url)}` };
+      const isPlain = url.protocol === "https:" && isPlainHttp(error);
+      const words = isPlain
+        ? "http: server gave HTTP response to HTTPS client"
+        : goWords(error, url);
+      return { ok: false, message: `Get "${check.shown}": ${words}`, ...(isPlain && { isPlain }) };
     }
     const next = REDIRECT_CODES.includes(answer.code) ? URL.parse(answer.location, url) : null;
     if (!next || !answer.location || next.hostname !== check.url.hostname) return judge(answer);
@@ -67,11 +75,12 @@ async function checkHttp(check: HttpCheck, signal: AbortSignal): Promise<CheckAn
 
 function judge({ code, body }: HttpAnswer): CheckAnswer {
   if (code < 200 || code >= 400) {
-    return { ok: false, message: `HTTP probe failed with statuscode: ${code}` };
+    return { ok: false, code, message: `HTTP probe failed with statuscode: ${code}` };
   }
   const isRedirect = code >= 300;
   return {
     ok: true,
+    code,
     message: isRedirect ? `Probe terminated redirects, Response body: ${body}` : "",
   };
 }
@@ -184,6 +193,11 @@ function goWords(error: unknown, url: URL): string {
   const port = Number(url.port || (url.protocol === "https:" ? 443 : 80));
   if (ERRNO_WORDS[code] || code === "ENOTFOUND") return dialWords(error, host, port);
   return error instanceof Error ? error.message : String(error);
+}
+
+function isPlainHttp(error: unknown): boolean {
+  if (!(error instanceof Error)) return false;
+  return /InvalidContentType|wrong version number|corrupt message/i.test(error.message);
 }
 
 function codeOf(error: unknown): string {

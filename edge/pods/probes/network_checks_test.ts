@@ -69,7 +69,7 @@ Deno.test("httpGet: status codes, redirects and headers as kubelet has them", as
   });
 });
 
-Deno.test("httpGet: a loop of redirects ends, a refused connection is said in Go's words", async () => {
+Deno.test("httpGet: a loop of redirects ends, a refusal is in Go's words", async () => {
   const loop = (request: Request) =>
     new Response("", { status: 302, headers: { location: new URL(request.url).pathname } });
   await withHttp(loop, async (port) => {
