@@ -17,6 +17,7 @@ import {
   runsOf,
 } from "./observed.ts";
 import { planGarbage } from "./plan_garbage.ts";
+import { restartsAfter } from "./plan_restart.ts";
 import { healthOf, type PodHealth } from "./probes/health.ts";
 
 export interface StartContainer {
@@ -74,6 +75,8 @@ export interface PlanInput {
 }
 
 const GRACE_SECONDS_DEFAULT = 30;
+/** How a container ends that is killed. */
+const KILLED_CODE = 137;
 /** kubelet never gives the runtime less than this to stop a container. */
 const GRACE_SECONDS_MIN = 2;
 
@@ -204,11 +207,10 @@ function wantsAnyRun(pod: Pod, observed: ObservedPod): boolean {
 /** True when a run that has ended is to be followed by another. */
 export function shouldRestart(pod: Pod, container: Container, last: ObservedContainer): boolean {
   if (last.state !== "exited" || last.replaced) return true;
-  if (isSidecar(container)) return true;
-  const policy = pod.spec.restartPolicy ?? "Always";
-  return policy === "Always" || (policy === "OnFailure" && last.exitCode !== 0);
+  return restartsAfter(pod, container, last.exitCode);
 }
 
+/** Of an init container: it stays and is restarted like an ordinary one. */
 export function isSidecar(container: Container): boolean {
   return container.restartPolicy === "Always";
 }
@@ -252,7 +254,7 @@ function planInit(pod: Pod, sandbox: ObservedSandbox, input: PlanInput, draft: D
     }
     if (begun || (last?.state === "exited" && last.exitCode === 0)) continue;
     if (last?.state === "running") return false;
-    if (last && pod.spec.restartPolicy === "Never") return false;
+    if (last && !shouldRestart(pod, container, last)) return false;
     planContainer(pod, container, { sandbox, input, draft, init: true });
     return false;
   }
@@ -327,7 +329,7 @@ function stopRunning(
   if (!failed) return undefined;
   const probe = failed === "liveness" ? container.livenessProbe : container.startupProbe;
   const grace = probe?.terminationGracePeriodSeconds;
-  const restarts = isSidecar(container) || pod.spec.restartPolicy !== "Never";
+  const restarts = restartsAfter(pod, container, KILLED_CODE);
   const message = `Container ${name} failed ${failed} probe`;
   return stopContainer(pod, run, restarts ? `${message}, will be restarted` : message, grace);
 }

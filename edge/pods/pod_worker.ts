@@ -22,6 +22,7 @@ import type { ObservedPod } from "./observed.ts";
 import type { RuntimeObserver } from "./observer.ts";
 import { planPod, type PodPlan, type Waiting } from "./plan.ts";
 import { heldWaiting, isCarriedOut, markReplaced, victimsOf, withSiteGrace } from "./plan_site.ts";
+import { DEADLINE_EXCEEDED, deadlineLeftMs, type PodVerdict } from "./plan_deadline.ts";
 import type { PodEvents } from "./pod_events.ts";
 import type { SiteAct, SiteActs } from "./port.ts";
 import type { PodHealth } from "./probes/health.ts";
@@ -67,6 +68,8 @@ export class PodWorker {
   #volumesStale = true;
   #failures = 0;
   #interrupt = new AbortController();
+  /** Monotonic; since when the pod has been active on the node. */
+  #activeSinceMs: number | undefined;
   /** Monotonic; since when the pod has been ending. */
   #endingSinceMs: number | undefined;
   /** Monotonic; when to pass again without any other cause. */
@@ -213,9 +216,29 @@ export class PodWorker {
     const plan = make(before);
     if (!pod || isRefused(before) || specProblem(pod)) return { plan, previous: before };
     await this.#noteBackingOff(plan);
-    const status = await this.#record(pod, observed);
+    const leftMs = deadlineLeftMs(pod, before, this.#activeMs(before));
+    const verdict = leftMs === 0 ? DEADLINE_EXCEEDED : undefined;
+    if (verdict) await this.#deps.events.emit(this.ref, { type: "Normal", ...verdict });
+    const status = await this.#record(pod, observed, verdict);
     // A pod that has just become terminal is wound up, not run further.
-    return { plan: status.phase === before?.phase ? plan : make(status), previous: status };
+    const next = status.phase === before?.phase ? plan : make(status);
+    if (leftMs) {
+      const dueAtMs = this.#deps.clock.monotonicMs() + leftMs;
+      next.wakeAtMs = Math.min(next.wakeAtMs ?? dueAtMs, dueAtMs);
+    }
+    return { plan: next, previous: status };
+  }
+
+  /** How long the pod has been active; by the wall clock only across lives of the agent. */
+  #activeMs(previous: PodStatus | undefined): number {
+    const { clock } = this.#deps;
+    const nowMs = clock.monotonicMs();
+    if (this.#activeSinceMs === undefined) {
+      const startedAtMs = Date.parse(previous?.startTime ?? "");
+      const age = Number.isNaN(startedAtMs) ? 0 : clock.nowMs() - startedAtMs;
+      this.#activeSinceMs = nowMs - Math.max(0, age);
+    }
+    return nowMs - this.#activeSinceMs;
   }
 
   /** How long the pod has been ending; 0 while it is not to end. */
@@ -280,7 +303,7 @@ export class PodWorker {
   }
 
   /** Writes the status when it differs from what is written. */
-  async #record(pod: Pod, observed: ObservedPod): Promise<PodStatus> {
+  async #record(pod: Pod, observed: ObservedPod, verdict?: PodVerdict): Promise<PodStatus> {
     const { records, node, watch, clock, onRecorded } = this.#deps;
     const previous = this.#previous();
     const status = podStatus({
@@ -289,6 +312,7 @@ export class PodWorker {
       previous,
       waiting: heldWaiting(pod, this.#acts()) ?? this.#waiting,
       health: this.#health(pod, observed),
+      ...(verdict ? { verdict } : {}),
       hostIps: node.addresses(),
       runtimeName: watch.state.name ?? "unknown",
       nowMs: clock.nowMs(),
