@@ -9,11 +9,12 @@ import { TaskScope } from "../shared/async/task_scope.ts";
 import { withResources } from "../shared/async/with_resources.ts";
 import type { Clock } from "../shared/clock.ts";
 import { formatAddress, parseAddress } from "../shared/config.ts";
-import { AppError } from "../shared/errors.ts";
+import { AppError, errorChain } from "../shared/errors.ts";
 import { roomLogger } from "../shared/log.ts";
 import type { Random } from "../shared/random.ts";
 import { DenoDisk } from "../shared/store/deno_disk.ts";
 import type { LocalApi } from "./api/app.ts";
+import { openApiToken, openLocalTls } from "./api_files.ts";
 import { assembleEdge, type EdgeSettings } from "./assemble.ts";
 import { GrpcRuntime } from "./cri/grpc_runtime.ts";
 import { readIdentity, writeCertificate } from "./identity_files.ts";
@@ -31,6 +32,8 @@ export interface SystemPorts {
 
 export interface EdgeAddresses {
   api: string;
+  /** Absent when it cannot be listened there; nothing else depends on it. */
+  apiTls?: string;
 }
 
 const log = roomLogger("edge");
@@ -60,6 +63,9 @@ async function serve(
   const runtime = new GrpcRuntime(config.runtime.endpoint);
   stack.defer(() => runtime.close());
   const machine = new Machine({ dataDir: config.dataDir });
+  const { dataDir } = config;
+  const acts = new Attempt();
+  const token = await acts.make(() => openApiToken(dataDir, ports.random));
   const edge = await assembleEdge({ ...settings, config }, {
     ...ports,
     disk: new DenoDisk(),
@@ -70,22 +76,64 @@ async function serve(
     readIdentity: () => readIdentity(config.dataDir),
     keepCertificate: (certificate) => writeCertificate(config.dataDir, certificate),
     transport: TLS_TRANSPORT,
+    apiToken: token,
+    apiProblem: () => acts.problem,
   }, stack);
   const server = serveLocalApi(config.api.listen, edge.api);
   stack.defer(() => server.close());
-  await writeAddresses(config.dataDir, { api: `http://${server.address}` });
-  stack.defer(() => removeAddresses(config.dataDir));
+  const tls = await acts.make(async () => {
+    const names = tlsNames(config.api.tlsListen);
+    const { certificate: cert, privateKey: key } = await openLocalTls(dataDir, names, ports.random);
+    return serveLocalApi(config.api.tlsListen, edge.api, { cert, key });
+  });
+  if (tls) stack.defer(() => tls.close());
+  const addresses: EdgeAddresses = {
+    api: `http://${server.address}`,
+    ...(tls ? { apiTls: `https://${tls.address}` } : {}),
+  };
+  await writeAddresses(dataDir, { ...addresses });
+  stack.defer(() => removeAddresses(dataDir));
   const scope = stack.use(new TaskScope(signal));
   await edge.start(scope);
-  log.info("Edge runs", { node: config.nodeName, api: server.address });
-  onReady({ api: `http://${server.address}` });
+  log.info("Edge runs", { node: config.nodeName, ...addresses });
+  onReady(addresses);
   await scope.join();
 }
 
-function serveLocalApi(listen: string, api: LocalApi): { address: string; close(): Promise<void> } {
+/** What acts need besides the rest: without it the node runs, reads are served, and it is said. */
+class Attempt {
+  problem: string | undefined;
+
+  async make<T>(work: () => Promise<T>): Promise<T | undefined> {
+    try {
+      return await work();
+    } catch (error) {
+      this.problem = errorChain(error);
+      log.error("Acts through the local API are not possible", { error: this.problem });
+      return undefined;
+    }
+  }
+}
+
+/** The names kubectl may use for the listener; it verifies them. */
+function tlsNames(listen: string): string[] {
+  const { hostname } = parseAddress(listen);
+  const any = ["0.0.0.0", "::", ""].includes(hostname);
+  return [...new Set(["localhost", "127.0.0.1", any ? Deno.hostname() : hostname])];
+}
+
+function serveLocalApi(
+  listen: string,
+  api: LocalApi,
+  tls?: { cert: string; key: string },
+): { address: string; close(): Promise<void> } {
   const { hostname, port } = parseAddress(listen);
+  const arrival = { tls: tls !== undefined };
   try {
-    const server = Deno.serve({ hostname, port, onListen: () => {} }, (r) => api.fetch(r));
+    const server = Deno.serve(
+      { hostname, port, onListen: () => {}, ...tls },
+      (request) => api.fetch(request, arrival),
+    );
     return {
       address: formatAddress(server.addr),
       // open watches and followed logs would hold a graceful shutdown for ever

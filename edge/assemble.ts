@@ -18,9 +18,11 @@ import { createLocalApi, type LocalApi } from "./api/app.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { ContainerRuntime } from "./cri/port.ts";
 import { EdgeFactsView } from "./edge_facts.ts";
+import { HeardLedger } from "./heard_ledger.ts";
+import { DurableIntents } from "./intents/durable_intents.ts";
 import { Link } from "./link/link.ts";
 import { NodeTime } from "./link/node_time.ts";
-import type { IdentityFiles } from "./link/port.ts";
+import type { IdentityFiles, LinkLedger } from "./link/port.ts";
 import type { LinkTransport } from "./link/transport.ts";
 import { DurableEventLog } from "./meta/event_log.ts";
 import { DurableLedger } from "./meta/ledger.ts";
@@ -45,6 +47,10 @@ export interface EdgePorts {
   /** Keeps a renewed certificate (PEM); resolves when it is on disk. */
   keepCertificate: (certificate: string) => Promise<void>;
   transport: LinkTransport;
+  /** What acts at the local API must show; without one nobody may act. */
+  apiToken?: string | undefined;
+  /** Why acts are not possible; undefined when they are. */
+  apiProblem?: () => string | undefined;
 }
 
 export interface EdgeSettings {
@@ -61,6 +67,7 @@ export interface Memory {
   outbox: DurableOutbox;
   records: DurablePodRecords;
   events: DurableEventLog;
+  intents: DurableIntents;
 }
 
 export interface Edge {
@@ -88,6 +95,7 @@ export async function assembleEdge(
   stack.defer(() => memory.store.close());
   const link = new LinkHolder();
   const { agent, reporter } = await buildNode(config, ports, memory, link);
+  const desired = new HeardLedger(memory.ledger);
   const facts = new EdgeFactsView({
     config,
     configProblem: problem,
@@ -95,6 +103,8 @@ export async function assembleEdge(
     startedAtMs,
     link: () => link.link,
     linkProblem: () => link.problem,
+    apiProblem: () => machine.apiProblem?.(),
+    heardGeneration: () => desired.heard,
     runtime: () => agent.runtimeState(),
     node: () => reporter.node,
     clock: ports.clock,
@@ -107,7 +117,8 @@ export async function assembleEdge(
     api,
     link: () => link.link,
     start: async (scope) => {
-      await link.open(() => buildLink(config, ports, memory, api));
+      await link.open(() => buildLink(config, ports, { ...memory, ledger: desired }, api));
+      scope.spawn("intents", (signal) => memory.intents.run(signal));
       scope.spawn("link", (signal) => link.run(signal));
       scope.spawn("pods", (signal) => agent.run(signal));
       scope.spawn("node", (signal) => reporter.run(signal));
@@ -182,7 +193,7 @@ interface ApiSources {
 }
 
 function buildLocalApi(
-  { clock }: EdgePorts,
+  { clock, apiToken }: EdgePorts,
   { memory, agent, facts, link }: ApiSources,
 ): LocalApi {
   const startedAtMs = clock.monotonicMs();
@@ -193,6 +204,8 @@ function buildLocalApi(
       subscribe: (listener) => memory.ledger.changes.subscribe(listener),
     },
     facts,
+    intents: memory.intents,
+    token: apiToken,
     changes: merge([agent.changes, memory.ledger.changes, memory.events.changes, link.changes]),
     process: () => {
       const { rss, heapUsed } = Deno.memoryUsage();
@@ -210,19 +223,21 @@ async function openMemory(config: EdgeConfig, { clock, random, disk }: EdgePorts
     clock,
   });
   const outbox = new DurableOutbox({ store, clock });
+  const ledger = new DurableLedger(store);
   return {
     store,
     outbox,
-    ledger: new DurableLedger(store),
+    ledger,
     records: new DurablePodRecords({ store, outbox }),
     events: new DurableEventLog({ store, outbox, clock, random, nodeName: config.nodeName }),
+    intents: new DurableIntents({ store, outbox, ledger, clock, random }),
   };
 }
 
 function buildAgent(
   config: EdgeConfig,
   { clock, runtime, host, mounter }: EdgePorts,
-  { ledger, records, events }: Memory,
+  { ledger, records, events, intents }: Memory,
   reporter: NodeReporter,
 ): PodAgent {
   return new PodAgent({
@@ -231,6 +246,7 @@ function buildAgent(
     ledger,
     records,
     events,
+    siteActs: intents,
     clock,
     node: {
       name: config.nodeName,
@@ -254,7 +270,7 @@ function buildAgent(
 async function buildLink(
   config: EdgeConfig,
   ports: EdgePorts & { clock: NodeTime },
-  { ledger, outbox, events }: Memory,
+  { ledger, outbox, events }: Omit<Memory, "ledger"> & { ledger: LinkLedger },
   api: LocalApi,
 ): Promise<Link> {
   if (config.cloud.addresses.length === 0) {

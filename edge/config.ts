@@ -5,10 +5,12 @@
 import {
   address,
   flag,
+  formatAddress,
   list,
   loadConfig,
   mapOf,
   oneOf,
+  parseAddress,
   type Parser,
   section,
   text,
@@ -37,7 +39,8 @@ export interface EdgeConfig {
     clusterDomain: string;
     serializeImagePulls: boolean;
   };
-  api: { listen: string };
+  /** `tlsListen`: the port after `listen`'s, unless it is set. */
+  api: { listen: string; tlsListen: string };
   mqtt: { listen: string };
   dmi: { socket: string };
   log: { level: "debug" | "info" | "warning" | "error"; format: "text" | "json" };
@@ -52,6 +55,20 @@ const taint: Parser<Taint> = (value, path) => {
   const { value: taintValue, ...rest } = parsed;
   return taintValue === "" ? rest : { ...rest, value: taintValue };
 };
+
+const api: Parser<EdgeConfig["api"]> = (value, path) => {
+  const parsed = section<EdgeConfig["api"]>({
+    listen: address("127.0.0.1:10550"),
+    tlsListen: address(""),
+  })(value, path);
+  return parsed.tlsListen === "" ? { ...parsed, tlsListen: tlsBeside(parsed.listen) } : parsed;
+};
+
+/** The address for TLS beside one for plain HTTP; any free port beside any free port. */
+export function tlsBeside(listen: string): string {
+  const { hostname, port } = parseAddress(listen);
+  return formatAddress({ hostname, port: port === 0 || port === 65_535 ? 0 : port + 1 });
+}
 
 export const edgeConfigSchema: Parser<EdgeConfig> = section<EdgeConfig>({
   nodeName: text(),
@@ -70,7 +87,7 @@ export const edgeConfigSchema: Parser<EdgeConfig> = section<EdgeConfig>({
     clusterDomain: text("cluster.local"),
     serializeImagePulls: flag(true),
   }),
-  api: section<EdgeConfig["api"]>({ listen: address("127.0.0.1:10550") }),
+  api,
   mqtt: section<EdgeConfig["mqtt"]>({ listen: address("127.0.0.1:1883") }),
   dmi: section<EdgeConfig["dmi"]>({ socket: text("/run/skerry/dmi.sock") }),
   log: section<EdgeConfig["log"]>({

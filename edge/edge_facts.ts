@@ -4,7 +4,14 @@ import type { Event, Node } from "../shared/k8s/types.ts";
 import type { Store } from "../shared/store/port.ts";
 import { VERSION } from "../shared/version.ts";
 import { objectKey } from "../shared/wire/keys.ts";
-import type { EdgeFacts, EdgeStatus, HealthCheck, LinkStatus, LinkTraffic } from "./api/port.ts";
+import type {
+  EdgeFacts,
+  EdgeStatus,
+  HealthCheck,
+  LinkStatus,
+  LinkTraffic,
+  WaitingReport,
+} from "./api/port.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { EventLog, Ledger, Outbox } from "./meta/port.ts";
 import type { RuntimeHealth } from "./node/port.ts";
@@ -20,6 +27,9 @@ export interface EdgeFactsSources {
     | { status(): LinkStatus; certificateNotAfterMs: number; traffic: LinkTraffic }
     | undefined;
   linkProblem: () => string | undefined;
+  /** Why nobody can act through the local API. */
+  apiProblem: () => string | undefined;
+  heardGeneration: () => number | undefined;
   runtime: () => RuntimeHealth;
   node: () => Node;
   time: () => { known: boolean; correctionMs: number };
@@ -80,14 +90,16 @@ export class EdgeFactsView implements EdgeFacts {
    * reported in the status, and does not make the node unready for good.
    */
   checks(): HealthCheck[] {
-    const { configProblem, linkProblem, runtime } = this.#sources;
+    const { configProblem, linkProblem, apiProblem, runtime } = this.#sources;
     const problem = linkProblem();
+    const actsProblem = apiProblem();
     const { ready, message } = runtime();
     const because = (why: string | undefined) => (why === undefined ? {} : { message: why });
     return [
       { name: "config", ok: configProblem === undefined, ...because(configProblem) },
       { name: "store", ok: true },
       { name: "identity", ok: problem === undefined, ...because(problem) },
+      { name: "acts", ok: actsProblem === undefined, ...because(actsProblem) },
       { name: "runtime", ok: ready, ...(ready ? {} : because(message)) },
     ];
   }
@@ -103,6 +115,14 @@ export class EdgeFactsView implements EdgeFacts {
 
   events(): Event[] {
     return this.#sources.memory.events.list();
+  }
+
+  waitingReports(limit: number): WaitingReport[] {
+    return this.#sources.memory.outbox.pending(0, limit);
+  }
+
+  heardGeneration(): number | undefined {
+    return this.#sources.heardGeneration();
   }
 
   #damage(): string[] {

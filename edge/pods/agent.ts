@@ -137,6 +137,7 @@ export class PodAgent {
       changes: this.changes,
       runtime,
       podLogsDir: dirs.podLogs,
+      retryInMs: (uid) => this.#reconciler.retryInMs(uid),
     });
   }
 

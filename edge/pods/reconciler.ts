@@ -83,6 +83,12 @@ export class Reconciler {
     this.#wakeup.wake();
   }
 
+  /** Milliseconds until a pod's next pass by itself; undefined when it waits for nothing. */
+  retryInMs(uid: string): number | undefined {
+    const wakeAtMs = this.#slots.get(uid)?.worker.wakeAtMs;
+    return wakeAtMs === undefined ? undefined : wakeAtMs - this.#options.clock.monotonicMs();
+  }
+
   async run(signal: AbortSignal): Promise<void> {
     const { ledger, siteActs } = this.#options;
     const unsubscribes = [ledger.changes, siteActs.changes].map((changes) =>
