@@ -87,6 +87,8 @@ export interface NodeIdentities {
 /** The cloud's end of one node's tunnel; implemented by cloud/tunnel's NodeTunnel. */
 export interface TunnelEnd {
   readonly frames: AsyncIterable<Frame>;
+  /** Requests on their way. */
+  readonly streams: number;
   /** Handles the node's frames until they end. Never throws. */
   run(frames: AsyncIterable<Frame>): Promise<void>;
   fetch(request: Request): Promise<Response>;

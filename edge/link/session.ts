@@ -6,6 +6,7 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { fullJitterMs } from "../../shared/async/backoff.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
+import { Wakeup } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { AppError, errorChain, isAppError } from "../../shared/errors.ts";
 import {
@@ -84,6 +85,7 @@ export class LinkSession {
   readonly #options: LinkSessionOptions;
   readonly #outgoing = new Outgoing<SessionRequest>({ urgentMax: URGENT_MAX });
   readonly #inbound: Inbound;
+  readonly #tunnelWanted = new Wakeup();
   #outbound: Outbound | undefined;
   #lastHeardMs = 0;
   #helloAtMs = 0;
@@ -192,7 +194,7 @@ export class LinkSession {
     scope.spawn("outbound", (signal) => outbound.run(signal));
     scope.spawn("acknowledgements", (signal) => outbound.runAcknowledgements(signal));
     scope.spawn("heartbeats", (signal) => this.#beat(heartbeatMs, signal));
-    scope.spawn("tunnel", (signal) => this.#keepTunnel(signal));
+    scope.spawn("tunnel", (signal) => this.#keepTunnel(welcome.tunnelOnDemand, signal));
     scope.spawn("renewal", (signal) => this.#keepRenewed(signal));
     onLive();
   }
@@ -207,6 +209,8 @@ export class LinkSession {
         return this.#inbound.requestInventory();
       case "reportAck":
         return this.#outbound.acknowledge(message.value.sequences);
+      case "openTunnel":
+        return this.#tunnelWanted.wake();
       case "heartbeat":
         if (!message.value.reply) this.#heartbeat(message.value.counter, true);
         return;
@@ -243,9 +247,11 @@ export class LinkSession {
   }
 
   /** A tunnel that fails is opened again; it never ends the session. */
-  async #keepTunnel(signal: AbortSignal): Promise<void> {
+  async #keepTunnel(onDemand: boolean, signal: AbortSignal): Promise<void> {
     const { clock, random } = this.#options;
     for (let attempt = 0;; attempt++) {
+      // the hub asks again for a tunnel that failed, for as long as somebody waits for it
+      if (onDemand) await this.#tunnelWanted.wait(signal);
       const beganMs = clock.monotonicMs();
       try {
         await this.#runTunnel(signal);
@@ -253,6 +259,7 @@ export class LinkSession {
         signal.throwIfAborted();
         log.debug("Tunnel failed", { error: errorChain(error) });
       }
+      if (onDemand) continue;
       if (clock.monotonicMs() - beganMs > TUNNEL_RETRY.maxMs) attempt = 0;
       await clock.sleep(fullJitterMs(TUNNEL_RETRY, attempt, random), signal);
     }
