@@ -4,7 +4,7 @@
  * down, whose runtime is away or whose certificate is damaged still serves its local API and says
  * what is wrong. Nothing here opens a socket or reads a clock of its own.
  */
-import { join } from "@std/path";
+import { join, resolve } from "@std/path";
 import type { TaskScope } from "../shared/async/task_scope.ts";
 import { Changes } from "../shared/async/wakeup.ts";
 import type { Clock } from "../shared/clock.ts";
@@ -13,6 +13,7 @@ import { roomLogger } from "../shared/log.ts";
 import type { Random } from "../shared/random.ts";
 import type { Disk } from "../shared/store/disk.ts";
 import { type DurableStore, openStore } from "../shared/store/durable_store.ts";
+import { parseQuantity, wholeValue } from "../shared/k8s/quantity.ts";
 import { VERSION } from "../shared/version.ts";
 import { createLocalApi, type LocalApi } from "./api/app.ts";
 import type { EdgeConfig } from "./config.ts";
@@ -42,6 +43,8 @@ export interface EdgePorts {
   runtime: ContainerRuntime;
   mounter: Mounter;
   host: PodAgentOptions["host"];
+  /** Where the kernel shows cgroups. */
+  cgroupDir: string;
   readMachine: () => Promise<MachineFacts>;
   readIdentity: () => Promise<IdentityFiles>;
   /** Keeps a renewed certificate (PEM); resolves when it is on disk. */
@@ -236,7 +239,7 @@ async function openMemory(config: EdgeConfig, { clock, random, disk }: EdgePorts
 
 function buildAgent(
   config: EdgeConfig,
-  { clock, runtime, host, mounter }: EdgePorts,
+  { clock, runtime, host, mounter, cgroupDir }: EdgePorts,
   { ledger, records, events, intents }: Memory,
   reporter: NodeReporter,
 ): PodAgent {
@@ -257,14 +260,30 @@ function buildAgent(
       pods: join(config.dataDir, "pods"),
       podLogs: config.pods.logsDir,
       seccomp: join(config.dataDir, "seccomp"),
-      cgroup: "/sys/fs/cgroup",
+      cgroup: cgroupDir,
     },
     host,
     dns: { clusterDns: config.pods.clusterDns, clusterDomain: config.pods.clusterDomain },
     cgroupDriver: config.runtime.cgroupDriver,
     mounter,
     pullsMax: config.pods.serializeImagePulls ? 1 : POD_AGENT_DEFAULTS.pullsMax,
+    logs: {
+      bytesMax: wholeValue(parseQuantity(config.pods.containerLogMaxSize)),
+      filesMax: config.pods.containerLogMaxFiles,
+      linksDir: logLinksDir(config.pods),
+    },
+    imageGc: {
+      highPercent: config.pods.imageGCHighThresholdPercent,
+      lowPercent: config.pods.imageGCLowThresholdPercent,
+    },
   });
+}
+
+/** A node whose pod logs were moved is not the only one here: it keeps out of the common folder. */
+function logLinksDir({ containerLogsDir, logsDir }: EdgeConfig["pods"]): string {
+  if (containerLogsDir === "off") return "";
+  if (containerLogsDir !== "auto") return resolve(containerLogsDir);
+  return resolve(logsDir) === "/var/log/pods" ? "/var/log/containers" : "";
 }
 
 async function buildLink(

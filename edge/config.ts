@@ -16,6 +16,8 @@ import {
   text,
   whole,
 } from "../shared/config.ts";
+import { AppError } from "../shared/errors.ts";
+import { tryParseQuantity, wholeValue } from "../shared/k8s/quantity.ts";
 import type { Taint } from "../shared/k8s/types.ts";
 
 export const EDGE_CONFIG_KIND = "EdgeConfig";
@@ -38,6 +40,14 @@ export interface EdgeConfig {
     clusterDns: string[];
     clusterDomain: string;
     serializeImagePulls: boolean;
+    /** A container's log of this size is rotated. */
+    containerLogMaxSize: string;
+    /** Log files kept for each container, the current one among them. */
+    containerLogMaxFiles: number;
+    /** Links for log collectors: a folder, "off", or "auto" (/var/log/containers, unless moved). */
+    containerLogsDir: string;
+    imageGCHighThresholdPercent: number;
+    imageGCLowThresholdPercent: number;
   };
   /** `tlsListen`: the port after `listen`'s, unless it is set. */
   api: { listen: string; tlsListen: string };
@@ -70,6 +80,16 @@ export function tlsBeside(listen: string): string {
   return formatAddress({ hostname, port: port === 0 || port === 65_535 ? 0 : port + 1 });
 }
 
+/** A quantity of bytes, "10Mi". */
+function bytes(fallback: string): Parser<string> {
+  return (value, path) => {
+    const given = text(fallback)(value, path);
+    const quantity = tryParseQuantity(given);
+    if (quantity && wholeValue(quantity) > 0) return given;
+    throw new AppError("invalid", `${path} must be a size in bytes such as "10Mi", got "${given}"`);
+  };
+}
+
 export const edgeConfigSchema: Parser<EdgeConfig> = section<EdgeConfig>({
   nodeName: text(),
   dataDir: text("/var/lib/skerry/edge"),
@@ -86,6 +106,11 @@ export const edgeConfigSchema: Parser<EdgeConfig> = section<EdgeConfig>({
     clusterDns: list(text()),
     clusterDomain: text("cluster.local"),
     serializeImagePulls: flag(true),
+    containerLogMaxSize: bytes("10Mi"),
+    containerLogMaxFiles: whole(5, 2, 1_000),
+    containerLogsDir: text("auto"),
+    imageGCHighThresholdPercent: whole(85, 1, 100),
+    imageGCLowThresholdPercent: whole(80, 0, 99),
   }),
   api,
   mqtt: section<EdgeConfig["mqtt"]>({ listen: address("127.0.0.1:1883") }),

@@ -7,6 +7,7 @@ import { resolve } from "@std/path";
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import { Changes } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
+import type { Pod } from "../../shared/k8s/types.ts";
 import type { LocalPods } from "../api/port.ts";
 import type { ContainerRuntime } from "../cri/port.ts";
 import type { EventLog, Ledger, PodRecords } from "../meta/port.ts";
@@ -18,6 +19,11 @@ import type { DnsSettings } from "./dns.ts";
 import { PodExecutor } from "./executor.ts";
 import { Gate } from "./gate.ts";
 import { Hooks } from "./hooks.ts";
+import { Housekeeper } from "./housekeeping/housekeeper.ts";
+import { ImageGc } from "./housekeeping/image_gc.ts";
+import { LogLinks } from "./housekeeping/log_links.ts";
+import { type LogLimits, LogRotation } from "./housekeeping/log_rotation.ts";
+import type { DiskUse, ImageGcThresholds } from "./housekeeping/plan_image_gc.ts";
 import { Images } from "./images.ts";
 import { AgentPods } from "./local_pods.ts";
 import { NodeView } from "./node_view.ts";
@@ -58,7 +64,12 @@ export interface PodAgentOptions {
     cgroup: string;
   };
   /** As read from this machine by `readHost`. */
-  host: HostFacts & { dns: DnsSettings; hostsFile: string };
+  host: HostFacts & {
+    dns: DnsSettings;
+    hostsFile: string;
+    /** Size and space of the file system a path lies on; without it no image is collected. */
+    diskUse?: (path: string) => Promise<DiskUse>;
+  };
   dns: { clusterDns: readonly string[]; clusterDomain: string };
   cgroupDriver: CgroupDriver | "auto";
   mounter: Mounter;
@@ -68,6 +79,12 @@ export interface PodAgentOptions {
   podsAtOnceMax: number;
   /** How often the runtime is listed when it tells no events. */
   scanMs: number;
+  /** When logs are rotated, and how many files are kept. */
+  logs: LogLimits & {
+    /** Where collectors look for logs; "" for no links. Absolute. */
+    linksDir: string;
+  };
+  imageGc: ImageGcThresholds;
   /** How probes and hooks reach the network; tests have none. */
   network?: NetworkChecks;
 }
@@ -78,6 +95,8 @@ export const POD_AGENT_DEFAULTS = {
   pullsMax: 3,
   podsAtOnceMax: 8,
   scanMs: 1_000,
+  logs: { bytesMax: 10 * 1024 * 1024, filesMax: 5, linksDir: "" },
+  imageGc: { highPercent: 85, lowPercent: 80 },
 } as const;
 
 export class PodAgent {
@@ -87,6 +106,7 @@ export class PodAgent {
   readonly #watch: RuntimeWatch;
   readonly #reconciler: Reconciler;
   readonly #prober: Prober;
+  readonly #housekeeper: Housekeeper;
 
   constructor(options: PodAgentOptions) {
     const { runtime, ledger, records, clock } = options;
@@ -103,6 +123,7 @@ export class PodAgent {
     const volumes = new PodVolumes(dirs.pods, options.mounter);
     const images = new Images({ runtime, events, clock, pullsMax: options.pullsMax });
     const observer = new RuntimeObserver(runtime, options.node.name, clock);
+    const links = new LogLinks(options.logs.linksDir, dirs.podLogs);
     const network = options.network ?? systemNetworkChecks;
     this.#prober = new Prober({
       checker: new Checker(runtime, network, clock),
@@ -110,6 +131,7 @@ export class PodAgent {
       clock,
       onChange: (uid) => this.#reconciler.touch(uid),
     });
+    this.#housekeeper = housekeeper(options, links, observer, watch);
     this.#watch = watch;
     this.#reconciler = new Reconciler({
       runtime,
@@ -118,7 +140,7 @@ export class PodAgent {
       clock,
       events,
       observer,
-      executor: podExecutor(options, { events, node, volumes, images, network }),
+      executor: podExecutor(options, { events, node, volumes, images, network, links }),
       volumes,
       images,
       prober: this.#prober,
@@ -146,6 +168,7 @@ export class PodAgent {
     const scope = new TaskScope(signal);
     scope.spawn("pods", (s) => this.#reconciler.run(s));
     scope.spawn("probes", (s) => this.#prober.run(s));
+    scope.spawn("housekeeping", (s) => this.#housekeeper.run(s));
     await scope.join();
   }
 
@@ -163,6 +186,7 @@ function podExecutor(
     volumes: PodVolumes;
     images: Images;
     network: NetworkChecks;
+    links: LogLinks;
   },
 ): PodExecutor {
   const { events } = parts;
@@ -172,6 +196,30 @@ function podExecutor(
   const { hostsFile } = host;
   const starter = new ContainerStarter({ runtime, ...parts, gate, hooks, stopper, hostsFile });
   return new PodExecutor({ runtime, clock, ...parts, starter, stopper, gate });
+}
+
+function housekeeper(
+  { runtime, ledger, events, clock, node, logs, imageGc, host }: PodAgentOptions,
+  links: LogLinks,
+  observer: RuntimeObserver,
+  watch: RuntimeWatch,
+): Housekeeper {
+  return new Housekeeper({
+    clock,
+    rotation: new LogRotation(runtime, clock, logs),
+    links,
+    imageGc: new ImageGc({
+      runtime,
+      events,
+      clock,
+      nodeName: node.name,
+      thresholds: imageGc,
+      diskUse: host.diskUse,
+      desiredPods: () => ledger.list<Pod>("pods"),
+    }),
+    runningLogs: () => observer.runningLogs(),
+    isRuntimeReady: () => watch.state.ready,
+  });
 }
 
 function nodeView(

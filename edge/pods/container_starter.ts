@@ -7,6 +7,7 @@ import type { PodWork, WorkSignals } from "./executor.ts";
 import type { ContainerStopper } from "./container_stopper.ts";
 import type { Gate } from "./gate.ts";
 import { HookError, type Hooks } from "./hooks.ts";
+import type { LogLinks } from "./housekeeping/log_links.ts";
 import { ImageError, type Images, type PresentImage } from "./images.ts";
 import { containerHash } from "./marks.ts";
 import type { NodeView } from "./node_view.ts";
@@ -43,6 +44,7 @@ export interface StarterOptions {
   volumes: PodVolumes;
   gate: Gate;
   hooks: Hooks;
+  links: LogLinks;
   stopper: ContainerStopper;
   /** Content of the host's /etc/hosts, for pods on the host's network. */
   hostsFile: string;
@@ -61,7 +63,7 @@ export class ContainerStarter {
   }
 
   async start(work: PodWork, action: StartContainer, context: StartContext): Promise<void> {
-    const { runtime, events, images, node, gate } = this.#options;
+    const { runtime, events, images, node, gate, links } = this.#options;
     const pod = work.pod!; // starts are planned only for desired pods
     const container = specOf(pod, action);
     // The plan was made from this very observation.
@@ -101,6 +103,14 @@ export class ContainerStarter {
       reason: "Started",
       message: `Started container ${name}`,
       container: { name, init: action.init },
+    });
+    const dir = podLogDir(work.ref, node.criContext().podLogsDir);
+    await links.put({
+      podName: work.ref.name,
+      namespace: work.ref.namespace,
+      container: name,
+      containerId,
+      path: `${dir}/${name}/${action.attempt}.log`,
     });
     await this.#postStart(work, { container, action, containerId }, context.signals);
   }

@@ -12,6 +12,7 @@ import { type BackoffTable, nextBackoff } from "./backoff_table.ts";
 import { ContainerStarter } from "./container_starter.ts";
 import type { ContainerStopper } from "./container_stopper.ts";
 import type { Gate } from "./gate.ts";
+import { siblings } from "./housekeeping/log_rotation.ts";
 import { ImageError } from "./images.ts";
 import type { NodeView } from "./node_view.ts";
 import type { ObservedPod } from "./observed.ts";
@@ -253,6 +254,7 @@ function isInit(pod: Pod | undefined, name: string): boolean {
 async function removeLog(path: string): Promise<void> {
   if (!path) return;
   try {
+    for (const rotated of await siblings(path)) await Deno.remove(rotated);
     await Deno.remove(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;

@@ -11,7 +11,7 @@ const sidecar = (name: string, script = FOREVER): Container => ({
   restartPolicy: "Always",
 });
 
-Deno.test("activeDeadlineSeconds ends the pod, also when the agent was away meanwhile", async () => {
+Deno.test("activeDeadlineSeconds ends the pod, also across a pause of the agent", async () => {
   await using node = await TestNode.start();
   for (const name of ["a", "b"]) {
     node.apply(testPod(name, FOREVER, (pod) => pod.spec.activeDeadlineSeconds = 60));
@@ -44,7 +44,7 @@ Deno.test("a wall clock that jumps ends no pod before its deadline", async () =>
   assertEquals(node.status("uid-a")?.phase, "Running");
 });
 
-Deno.test("a pod is over when its ordinary containers are; its sidecars are then ended", async () => {
+Deno.test("a pod is over when its ordinary containers are; then sidecars end", async () => {
   await using node = await TestNode.start();
   node.apply(testPod("job", "sleep 5; exit 0", (pod) => {
     pod.spec.restartPolicy = "Never";

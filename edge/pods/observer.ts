@@ -18,6 +18,7 @@ import type { LifecycleHandler } from "../../shared/k8s/types.ts";
 import { BACKOFF_MAX_MS } from "../../shared/limits.ts";
 import type { PodRef } from "../../shared/wire/report.ts";
 import type { ContainerRuntime } from "../cri/port.ts";
+import type { LinkedLog } from "./housekeeping/log_links.ts";
 import { ANNOTATION, LABEL, NODE_MARK } from "./marks.ts";
 import type { ObservedContainer, ObservedPod, ObservedSandbox, ObservedState } from "./observed.ts";
 import { readTerminationMessage } from "./pod_files.ts";
@@ -156,6 +157,20 @@ export class RuntimeObserver {
     seen.sandboxPrint = printOf(listedSandboxes);
     seen.containerPrint = printOf(listed);
     return observed;
+  }
+
+  /** Logs of the containers that ran when they were last observed. */
+  runningLogs(): LinkedLog[] {
+    return [...this.#seen.values()].flatMap(({ ref, containers }) =>
+      [...containers.values()].filter((c) => c.state === "running" && c.logPath !== "")
+        .map((c) => ({
+          podName: ref.name,
+          namespace: ref.namespace,
+          container: c.name,
+          containerId: c.id,
+          path: c.logPath,
+        }))
+    );
   }
 
   forget(uid: string): void {

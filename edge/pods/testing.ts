@@ -150,6 +150,7 @@ export class TestNode implements AsyncDisposable {
   readonly records = new MemoryRecords();
   readonly events = new MemoryEvents(this.clock);
   readonly dir: string;
+  diskUse = { capacityBytes: 1e9, availableBytes: 9e8 };
   allocatable: Record<string, string> = { pods: "110" };
   siteActs: SiteActs = new NoSiteActs();
   agent!: PodAgent;
@@ -201,8 +202,10 @@ export class TestNode implements AsyncDisposable {
         maskedPaths: [],
         dns: { servers: ["192.0.2.1"], searches: [], options: [] },
         hostsFile: "127.0.0.1 localhost\n",
+        diskUse: () => Promise.resolve(this.diskUse),
       },
       dns: { clusterDns: [], clusterDomain: "cluster.local" },
+      logs: { bytesMax: 1_000, filesMax: 3, linksDir: `${this.dir}/links` },
       mounter: new NoMounter(),
       network: this.network,
     });
