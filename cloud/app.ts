@@ -1,7 +1,7 @@
 /**
- * Composition root of the cloud: the only file that builds everything. Start order: store, keys,
- * API server, controllers, hub; the hub takes sessions only when every projection is served,
- * because a half-loaded world would look like deletions. What was started is ended in reverse.
+ * Composition root of the cloud on a real machine: its disk, keys and listeners, put under the rooms
+ * that assemble.ts joins. The listeners open only when every projection is served. What was started
+ * is ended in reverse.
  */
 import { join } from "@std/path";
 import { removeAddresses, writeAddresses } from "../shared/addresses.ts";
@@ -9,29 +9,22 @@ import { TaskScope } from "../shared/async/task_scope.ts";
 import { withResources } from "../shared/async/with_resources.ts";
 import type { Clock } from "../shared/clock.ts";
 import { formatAddress, type HostPort, parseAddress } from "../shared/config.ts";
-import { AppError } from "../shared/errors.ts";
 import { writeFileAtomic } from "../shared/files.ts";
-import { type GroupVersionResource, GVR } from "../shared/k8s/gvr.ts";
+import { GVR } from "../shared/k8s/gvr.ts";
 import { roomLogger } from "../shared/log.ts";
 import type { Random } from "../shared/random.ts";
 import { DenoDisk } from "../shared/store/deno_disk.ts";
-import { type DurableStore, openStore } from "../shared/store/durable_store.ts";
+import type { DurableStore } from "../shared/store/durable_store.ts";
 import { VERSION } from "../shared/version.ts";
 import { createAdminApp } from "./admin/app.ts";
-import { type ApiServer, createApiServer } from "./apiserver/app.ts";
-import type { KindInfo } from "./apiserver/kinds/kind_info.ts";
-import { allKinds } from "./apiserver/kinds/registry.ts";
-import { SYSTEM } from "./apiserver/authorize.ts";
+import type { ApiServer } from "./apiserver/app.ts";
 import { serveApi } from "./apiserver/server.ts";
+import { assembleCloud } from "./assemble.ts";
 import { formatKubeconfig } from "./cli/kubeconfig.ts";
 import type { CloudConfig } from "./config.ts";
-import { Controllers } from "./controllers/controllers.ts";
 import { HubServer } from "./hub/server.ts";
-import { inProcessKube } from "./kube/in_process.ts";
-import { Informer } from "./kube/informer.ts";
 import { AdminAuthenticator, loadAdminToken } from "./pki/admin_token.ts";
-import { localNames, openPki, type Pki } from "./pki/pki.ts";
-import { NodeTunnel } from "./tunnel/node_tunnel.ts";
+import { localNames, openPki } from "./pki/pki.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -71,36 +64,21 @@ async function serve(
 ): Promise<void> {
   const { dataDir } = config;
   const { clock, random } = ports;
-  const store = await openStore({ dir: join(dataDir, "store"), disk: new DenoDisk(), clock });
-  stack.defer(() => store.close());
   const nodeLifetimeMs = config.nodes.certificateDays * DAY_MS;
   const pki = await openPki({ dataDir, clock, random, nodeLifetimeMs });
   const adminToken = await loadAdminToken(dataDir, random);
   const tls = await pki.signer.issueServer(localNames(config.hub.names));
-
-  const late: { hub?: HubServer } = {};
-  const api = await createApiServer({
-    store,
-    clock,
-    random,
-    version: VERSION,
+  const hubTls = { ...await pki.signer.issueHub(), authority: pki.authority.certificate };
+  const cloud = await assembleCloud(config, {
+    ...ports,
+    disk: new DenoDisk(),
     authenticator: new AdminAuthenticator(adminToken),
-    nodeProxy: {
-      fetch: (node, request) => {
-        if (!late.hub) throw new AppError("unavailable", `Cannot reach node ${node}: no hub yet`);
-        return late.hub.sessions.fetch(node, request);
-      },
-    },
-  });
-  stack.defer(() => api.close());
-
-  const controllers = buildControllers(config, ports, api, store);
-  const hub = buildHub(pki, controllers, tls, ports);
-  late.hub = hub;
-  controllers.attachSessions(hub.sessions);
+    identities: pki.enrollment,
+    openHub: (options) => new HubServer({ ...options, tls: hubTls }),
+  }, stack);
+  const { store, api, hub } = cloud;
   const scope = stack.use(new TaskScope(signal));
-  scope.spawn("controllers", (s) => controllers.run(s));
-  await controllers.ready(scope.signal);
+  await cloud.start(scope);
 
   const serverTls = { cert: tls.certificate, key: tls.privateKey, ca: pki.authority.certificate };
   const addresses = await listen(config, { api, hub, store, clock, tls: serverTls }, stack);
@@ -112,25 +90,6 @@ async function serve(
   log.info("Cloud serves", { ...addresses });
   onReady(addresses);
   await scope.join();
-}
-
-function buildControllers(
-  config: CloudConfig,
-  { clock, random }: SystemPorts,
-  api: ApiServer,
-  store: DurableStore,
-): Controllers {
-  const kube = inProcessKube(api.fetchAs(SYSTEM));
-  const namespaced = allKinds().filter((kind) => kind.namespaced).map(toGvr);
-  return new Controllers({
-    kube,
-    store,
-    clock,
-    random,
-    follow: (gvr) => new Informer(kube, gvr, { clock, random }),
-    namespacedResources: () => Promise.resolve(namespaced),
-    settings: { nodeGraceMs: config.nodes.graceSeconds * 1_000 },
-  });
 }
 
 interface Listening extends AdminSources {
@@ -157,23 +116,6 @@ async function listen(
     hub: reachable({ hostname: hubBound.host, port: hubBound.port }),
     admin: `http://${admin.address}`,
   };
-}
-
-function buildHub(
-  pki: Pki,
-  controllers: Controllers,
-  tls: { certificate: string; privateKey: string },
-  { clock, random }: SystemPorts,
-): HubServer {
-  return new HubServer({
-    tls: { ...tls, authority: pki.authority.certificate },
-    identities: pki.enrollment,
-    source: controllers.desired,
-    sink: controllers.sink,
-    openTunnel: () => new NodeTunnel(),
-    clock,
-    random,
-  });
 }
 
 interface AdminSources {
@@ -204,10 +146,6 @@ function serveAdmin(
     (request) => app.fetch(request),
   );
   return { address: formatAddress(server.addr), close: () => server.shutdown() };
-}
-
-function toGvr({ group, version, plural }: KindInfo): GroupVersionResource {
-  return { group, version, resource: plural };
 }
 
 function countObjects(api: ApiServer): Record<string, number> {

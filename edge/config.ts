@@ -5,15 +5,19 @@
 import {
   address,
   flag,
+  formatAddress,
   list,
   loadConfig,
   mapOf,
   oneOf,
+  parseAddress,
   type Parser,
   section,
   text,
   whole,
 } from "../shared/config.ts";
+import { AppError } from "../shared/errors.ts";
+import { tryParseQuantity, wholeValue } from "../shared/k8s/quantity.ts";
 import type { Taint } from "../shared/k8s/types.ts";
 
 export const EDGE_CONFIG_KIND = "EdgeConfig";
@@ -36,8 +40,17 @@ export interface EdgeConfig {
     clusterDns: string[];
     clusterDomain: string;
     serializeImagePulls: boolean;
+    /** A container's log of this size is rotated. */
+    containerLogMaxSize: string;
+    /** Log files kept for each container, the current one among them. */
+    containerLogMaxFiles: number;
+    /** Links for log collectors: a folder, "off", or "auto" (/var/log/containers, unless moved). */
+    containerLogsDir: string;
+    imageGCHighThresholdPercent: number;
+    imageGCLowThresholdPercent: number;
   };
-  api: { listen: string };
+  /** `tlsListen`: the port after `listen`'s, unless it is set. */
+  api: { listen: string; tlsListen: string };
   mqtt: { listen: string };
   dmi: { socket: string };
   log: { level: "debug" | "info" | "warning" | "error"; format: "text" | "json" };
@@ -52,6 +65,30 @@ const taint: Parser<Taint> = (value, path) => {
   const { value: taintValue, ...rest } = parsed;
   return taintValue === "" ? rest : { ...rest, value: taintValue };
 };
+
+const api: Parser<EdgeConfig["api"]> = (value, path) => {
+  const parsed = section<EdgeConfig["api"]>({
+    listen: address("127.0.0.1:10550"),
+    tlsListen: address(""),
+  })(value, path);
+  return parsed.tlsListen === "" ? { ...parsed, tlsListen: tlsBeside(parsed.listen) } : parsed;
+};
+
+/** The address for TLS beside one for plain HTTP; any free port beside any free port. */
+export function tlsBeside(listen: string): string {
+  const { hostname, port } = parseAddress(listen);
+  return formatAddress({ hostname, port: port === 0 || port === 65_535 ? 0 : port + 1 });
+}
+
+/** A quantity of bytes, "10Mi". */
+function bytes(fallback: string): Parser<string> {
+  return (value, path) => {
+    const given = text(fallback)(value, path);
+    const quantity = tryParseQuantity(given);
+    if (quantity && wholeValue(quantity) > 0) return given;
+    throw new AppError("invalid", `${path} must be a size in bytes such as "10Mi", got "${given}"`);
+  };
+}
 
 export const edgeConfigSchema: Parser<EdgeConfig> = section<EdgeConfig>({
   nodeName: text(),
@@ -69,8 +106,13 @@ export const edgeConfigSchema: Parser<EdgeConfig> = section<EdgeConfig>({
     clusterDns: list(text()),
     clusterDomain: text("cluster.local"),
     serializeImagePulls: flag(true),
+    containerLogMaxSize: bytes("10Mi"),
+    containerLogMaxFiles: whole(5, 2, 1_000),
+    containerLogsDir: text("auto"),
+    imageGCHighThresholdPercent: whole(85, 1, 100),
+    imageGCLowThresholdPercent: whole(80, 0, 99),
   }),
-  api: section<EdgeConfig["api"]>({ listen: address("127.0.0.1:10550") }),
+  api,
   mqtt: section<EdgeConfig["mqtt"]>({ listen: address("127.0.0.1:1883") }),
   dmi: section<EdgeConfig["dmi"]>({ socket: text("/run/skerry/dmi.sock") }),
   log: section<EdgeConfig["log"]>({

@@ -4,7 +4,14 @@ import type { Event, Node } from "../shared/k8s/types.ts";
 import type { Store } from "../shared/store/port.ts";
 import { VERSION } from "../shared/version.ts";
 import { objectKey } from "../shared/wire/keys.ts";
-import type { EdgeFacts, EdgeStatus, HealthCheck, LinkStatus } from "./api/port.ts";
+import type {
+  EdgeFacts,
+  EdgeStatus,
+  HealthCheck,
+  LinkStatus,
+  LinkTraffic,
+  WaitingReport,
+} from "./api/port.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { EventLog, Ledger, Outbox } from "./meta/port.ts";
 import type { RuntimeHealth } from "./node/port.ts";
@@ -16,10 +23,16 @@ export interface EdgeFactsSources {
   memory: { store: Store; ledger: Ledger; outbox: Outbox; events: EventLog };
   startedAtMs: number;
   /** Undefined when the identity cannot be used; `linkProblem` then says why. */
-  link: () => { status(): LinkStatus; certificateNotAfterMs: number } | undefined;
+  link: () =>
+    | { status(): LinkStatus; certificateNotAfterMs: number; traffic: LinkTraffic }
+    | undefined;
   linkProblem: () => string | undefined;
+  /** Why nobody can act through the local API. */
+  apiProblem: () => string | undefined;
+  heardGeneration: () => number | undefined;
   runtime: () => RuntimeHealth;
   node: () => Node;
+  time: () => { known: boolean; correctionMs: number };
   clock: Clock;
 }
 
@@ -38,6 +51,7 @@ export class EdgeFactsView implements EdgeFacts {
     const { ready, name, version, message } = runtime();
     const notAfterMs = link()?.certificateNotAfterMs;
     const problem = linkProblem();
+    const traffic = link()?.traffic;
     return {
       node: config.nodeName,
       version: VERSION,
@@ -65,6 +79,8 @@ export class EdgeFactsView implements EdgeFacts {
         ...(notAfterMs === undefined ? {} : { notAfter: toTime(notAfterMs) }),
       },
       startedAt: toTime(startedAtMs),
+      ...(traffic === undefined ? {} : { traffic }),
+      time: this.#sources.time(),
       config: configProblem === undefined ? { ok: true } : { ok: false, message: configProblem },
     };
   }
@@ -74,14 +90,16 @@ export class EdgeFactsView implements EdgeFacts {
    * reported in the status, and does not make the node unready for good.
    */
   checks(): HealthCheck[] {
-    const { configProblem, linkProblem, runtime } = this.#sources;
+    const { configProblem, linkProblem, apiProblem, runtime } = this.#sources;
     const problem = linkProblem();
+    const actsProblem = apiProblem();
     const { ready, message } = runtime();
     const because = (why: string | undefined) => (why === undefined ? {} : { message: why });
     return [
       { name: "config", ok: configProblem === undefined, ...because(configProblem) },
       { name: "store", ok: true },
       { name: "identity", ok: problem === undefined, ...because(problem) },
+      { name: "acts", ok: actsProblem === undefined, ...because(actsProblem) },
       { name: "runtime", ok: ready, ...(ready ? {} : because(message)) },
     ];
   }
@@ -97,6 +115,14 @@ export class EdgeFactsView implements EdgeFacts {
 
   events(): Event[] {
     return this.#sources.memory.events.list();
+  }
+
+  waitingReports(limit: number): WaitingReport[] {
+    return this.#sources.memory.outbox.pending(0, limit);
+  }
+
+  heardGeneration(): number | undefined {
+    return this.#sources.heardGeneration();
   }
 
   #damage(): string[] {

@@ -23,6 +23,7 @@ import type { FollowResource, NamespacedResources } from "./port.ts";
 import { Projector } from "./projector.ts";
 import { KubeReportSink } from "./report_sink.ts";
 import { Scheduler } from "./scheduler.ts";
+import { SiteIntents } from "./site_intents.ts";
 
 export interface ControllerSettings {
   /** `remote`: a real cluster, which schedules, collects pods and ends namespaces by itself. */
@@ -95,7 +96,8 @@ export class Controllers {
       clock,
       random,
     });
-    this.#sink = new KubeReportSink({ kube, pods, nodes });
+    const intents = new SiteIntents({ kube, clock });
+    this.#sink = new KubeReportSink({ kube, pods, nodes, intents });
     this.#add("projector", this.#projector);
     const events = new EventRecorder(kube, clock, random, "node-controller");
     const { nodeGraceMs, startGraceMs, leaseRenewMs } = settings;

@@ -15,6 +15,7 @@ import { eventRepeat, eventSubject, eventToCreate, isSameEvent } from "./event_r
 import { metadataPatch, nodeStatus, registration } from "./node_report.ts";
 import { mergePodStatus } from "./pod_status.ts";
 import type { ObjectCache } from "./port.ts";
+import type { SiteIntents } from "./site_intents.ts";
 
 /** Writers that meet on one object get through in a round or two each. */
 const CONFLICT_TRIES = 8;
@@ -27,6 +28,7 @@ export interface ReportSinkOptions {
   kube: KubeClient;
   pods: ObjectCache<Pod>;
   nodes: ObjectCache<Node>;
+  intents: SiteIntents;
 }
 
 export class KubeReportSink implements ReportSink {
@@ -49,6 +51,8 @@ export class KubeReportSink implements ReportSink {
           return await this.#node(node, report.node, signal);
         case "event":
           return await this.#event(node, report.event, signal);
+        case "intent":
+          return await this.#options.intents.apply(node, report.intent, signal);
       }
     } catch (error) {
       return verdictOn(error, report, signal);

@@ -5,6 +5,8 @@ import type { Event, Node, Pod, PodStatus } from "../../shared/k8s/types.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import type { Report } from "../../shared/wire/report.ts";
 import { KubeReportSink } from "./report_sink.ts";
+import { SimClock } from "../../shared/testing/sim_clock.ts";
+import { SiteIntents } from "./site_intents.ts";
 import { MemoryKube } from "./testing/memory_kube.ts";
 import { sampleNode, samplePod } from "./testing/samples.ts";
 
@@ -21,7 +23,8 @@ function startWorld() {
   const scope = new TaskScope();
   scope.spawn("pods", (signal) => pods.run(signal));
   scope.spawn("nodes", (signal) => nodes.run(signal));
-  const sink = new KubeReportSink({ kube, pods, nodes });
+  const intents = new SiteIntents({ kube, clock: new SimClock() });
+  const sink = new KubeReportSink({ kube, pods, nodes, intents });
   return {
     kube,
     apply: (report: Report, node = "n1") => sink.apply(node, report, SIGNAL),

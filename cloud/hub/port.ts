@@ -71,7 +71,12 @@ export interface NodeIdentities {
   enroll(
     input: { token: string; nodeName: string; certificateRequest: string },
   ): Promise<{ certificate: string; keyHash: string }>;
-  renew(node: string, certificateRequest: string): Promise<string>;
+  /** `former`: DER of the certificate that asks, as `identify` has judged it. */
+  renew(
+    node: string,
+    certificateRequest: string,
+    former: Uint8Array<ArrayBuffer>,
+  ): Promise<string>;
   /** Judges a certificate whose key the peer has proved to hold; AppError when it is no good. */
   identify(
     certificateDer: Uint8Array<ArrayBuffer>,
@@ -82,6 +87,8 @@ export interface NodeIdentities {
 /** The cloud's end of one node's tunnel; implemented by cloud/tunnel's NodeTunnel. */
 export interface TunnelEnd {
   readonly frames: AsyncIterable<Frame>;
+  /** Requests on their way. */
+  readonly streams: number;
   /** Handles the node's frames until they end. Never throws. */
   run(frames: AsyncIterable<Frame>): Promise<void>;
   fetch(request: Request): Promise<Response>;

@@ -3,24 +3,17 @@
  * is asked for but not demanded by TLS, so that a node without one can enrol and one whose
  * certificate ran out can renew; every other call judges the certificate itself (services.ts).
  */
-import { connectNodeAdapter } from "@connectrpc/connect-node";
+import { compressionGzip, connectNodeAdapter } from "@connectrpc/connect-node";
 import { createContextValues } from "@connectrpc/connect";
 import * as http2 from "node:http2";
 import type { AddressInfo, Socket } from "node:net";
-import type { Clock } from "../../shared/clock.ts";
 import { AppError, errorChain, invariant } from "../../shared/errors.ts";
-import { GoAwayReason } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
-import { HEARTBEAT_MS, HUB_MESSAGE_BYTES_MAX } from "../../shared/limits.ts";
+import { HUB_COMPRESSION_BYTES_MIN, HUB_MESSAGE_BYTES_MAX } from "../../shared/limits.ts";
 import { roomLogger } from "../../shared/log.ts";
-import type { Random } from "../../shared/random.ts";
+import { Hub, type HubOptions } from "./hub.ts";
 import { PEER, peerOf } from "./peer.ts";
-import type { DesiredSource, NodeIdentities, NodeSessions, ReportSink, TunnelEnd } from "./port.ts";
-import { SessionRegistry } from "./registry.ts";
-import { HubServices } from "./services.ts";
-import { NodeSession } from "./session.ts";
+import type { NodeSessions } from "./port.ts";
 
-/** Nodes at once by default; each costs about a tenth of a megabyte. */
-const SESSIONS_MAX = 10_000;
 /** Calls at once on one connection: a session, a tunnel, a renewal, and room. */
 const CALLS_PER_CONNECTION_MAX = 16;
 /** How long open connections may take to end when the hub stops. */
@@ -28,33 +21,21 @@ const CLOSE_MS = 3_000;
 
 const log = roomLogger("cloud", "hub");
 
-export interface HubServerOptions {
+export interface HubServerOptions extends HubOptions {
   /** PEMs: this listener's certificate and key, and the authority of the nodes' certificates. */
   tls: { certificate: string; privateKey: string; authority: string };
-  identities: NodeIdentities;
-  source: DesiredSource;
-  sink: ReportSink;
-  /** Makes the cloud's end of a tunnel. */
-  openTunnel: () => TunnelEnd;
-  /** Further addresses told to nodes at enrolment, as host:port, best first. */
-  addresses?: readonly string[];
-  heartbeatMs?: number;
-  sessionsMax?: number;
-  clock: Clock;
-  random: Random;
 }
 
 export class HubServer {
   readonly #options: HubServerOptions;
-  readonly #registry: SessionRegistry;
+  readonly #hub: Hub;
   readonly #server: http2.Http2SecureServer;
   readonly #sockets = new Set<Socket>();
-  readonly #tasks = new Set<Promise<void>>();
   #closing = false;
 
   constructor(options: HubServerOptions) {
     this.#options = options;
-    this.#registry = new SessionRegistry({ sessionsMax: options.sessionsMax ?? SESSIONS_MAX });
+    this.#hub = new Hub(options);
     this.#server = http2.createSecureServer({
       cert: options.tls.certificate,
       key: options.tls.privateKey,
@@ -78,7 +59,7 @@ export class HubServer {
 
   /** Live sessions, for the rest of the cloud. */
   get sessions(): NodeSessions {
-    return this.#registry;
+    return this.#hub.sessions;
   }
 
   /**
@@ -107,49 +88,24 @@ export class HubServer {
   async close(): Promise<void> {
     if (this.#closing) return;
     this.#closing = true;
-    for (const session of this.#registry.sessions()) {
-      session.end(GoAwayReason.SHUTDOWN, "The hub stops");
-    }
+    this.#hub.endSessions();
     const stopped = new Promise<void>((resolve) => this.#server.close(() => resolve()));
     const late = new AbortController();
     const deadline = this.#options.clock.sleep(CLOSE_MS, late.signal).catch(() => {}); // in time
-    await Promise.race([this.#joined(), deadline]);
+    await Promise.race([this.#hub.joined(), deadline]);
     late.abort();
     for (const socket of [...this.#sockets]) socket.destroy();
-    await this.#joined();
+    await this.#hub.joined();
     await stopped;
   }
 
-  async #joined(): Promise<void> {
-    while (this.#tasks.size > 0) await Promise.allSettled([...this.#tasks]);
-  }
-
   #handler() {
-    const { identities, openTunnel, heartbeatMs, source, sink, clock, random } = this.#options;
-    const services = new HubServices({
-      identities,
-      registry: this.#registry,
-      addresses: () => this.#options.addresses ?? [],
-      openSession: (of) =>
-        new NodeSession({
-          ...of,
-          heartbeatMs: heartbeatMs ?? HEARTBEAT_MS,
-          source,
-          sink,
-          clock,
-          random,
-        }),
-      openTunnel,
-      own: (task) => {
-        this.#tasks.add(task);
-        void task.finally(() => this.#tasks.delete(task)); // tasks of sessions never reject
-      },
-      clock,
-    });
     return connectNodeAdapter({
-      routes: (router) => services.register(router),
+      routes: (router) => this.#hub.register(router),
       readMaxBytes: HUB_MESSAGE_BYTES_MAX,
       writeMaxBytes: HUB_MESSAGE_BYTES_MAX,
+      acceptCompression: [compressionGzip],
+      compressMinBytes: HUB_COMPRESSION_BYTES_MIN,
       grpc: false,
       grpcWeb: false,
       contextValues: (request) => {

@@ -61,8 +61,8 @@ export class HubServices {
       session: (requests, context) => mapStreamErrors(this.#session(requests, context)),
       renew: (request, context) =>
         mapErrors(async () => {
-          const { node } = await this.#identify(context, "renew");
-          const certificate = await identities.renew(node, request.certificateRequest);
+          const { node, shown } = await this.#identify(context, "renew");
+          const certificate = await identities.renew(node, request.certificateRequest, shown);
           return { certificate, caCertificate: identities.authorityCertificate };
         }),
     });
@@ -136,7 +136,8 @@ export class HubServices {
     if (!certificate) {
       throw new AppError("unauthenticated", "A client certificate is needed: enrol first");
     }
-    return await this.#options.identities.identify(certificate, purpose);
+    const who = await this.#options.identities.identify(certificate, purpose);
+    return { ...who, shown: certificate };
   }
 
   /** The first message, in time, and what follows it. */

@@ -34,6 +34,8 @@ export const PROTOCOL_VERSION = 1;
 const URGENT_MAX = 1024;
 /** How long the peer may take to read a GoAway and end its side. */
 const FAREWELL_MS = 1_000;
+/** A tunnel nobody has used for so long is closed: it costs both sides memory. */
+const TUNNEL_IDLE_MS = 120_000;
 
 const log = roomLogger("cloud", "hub");
 
@@ -59,6 +61,7 @@ export class NodeSession implements SessionClaim {
   readonly #heard = new Wakeup();
   #tunnel: TunnelEnd | undefined;
   #tunnelWaiters = new Set<() => void>();
+  #tunnelUsedMs = 0;
   #lastHeardMs: number;
   #lastHeartbeatMs: number;
   #messages = 0;
@@ -107,7 +110,7 @@ export class NodeSession implements SessionClaim {
 
   /** Welcomes the node and serves it until the session is over. Never throws. */
   async run(requests: AsyncIterable<SessionRequest>): Promise<void> {
-    const { heartbeatMs, source, node, peer } = this.#options;
+    const { heartbeatMs, source, node, peer, clock } = this.#options;
     log.info("Session begins", { node, address: peer.address });
     this.#send({
       case: "welcome",
@@ -118,6 +121,8 @@ export class NodeSession implements SessionClaim {
         needInventory: this.#downstream.needsInventory,
         reportItemsMax: REPORT_ITEMS_MAX,
         reportBytesMax: REPORT_BYTES_MAX,
+        serverTimeMs: BigInt(Math.trunc(clock.nowMs())),
+        tunnelOnDemand: true,
       },
     });
     const scope = new TaskScope(this.#ended.signal);
@@ -173,6 +178,7 @@ export class NodeSession implements SessionClaim {
   attachTunnel(tunnel: TunnelEnd): void {
     this.#tunnel?.close(new AppError("unavailable", "A newer tunnel took over"));
     this.#tunnel = tunnel;
+    this.#tunnelUsedMs = this.#options.clock.monotonicMs();
     if (this.#ended.signal.aborted) tunnel.close(new AppError("unavailable", "Session ended"));
     for (const wake of [...this.#tunnelWaiters]) wake();
   }
@@ -181,9 +187,10 @@ export class NodeSession implements SessionClaim {
     if (this.#tunnel === tunnel) this.#tunnel = undefined;
   }
 
-  /** The tunnel, waiting for it while `signal` allows. */
+  /** The tunnel, asked for and waited for while `signal` allows. */
   async whenTunnel(signal: AbortSignal): Promise<TunnelEnd> {
     const stop = AbortSignal.any([signal, this.#ended.signal]);
+    if (!this.#tunnel) this.#send({ case: "openTunnel", value: {} });
     while (!this.#tunnel) {
       if (stop.aborted) {
         throw new AppError("unavailable", `Cannot reach node ${this.node}: it opens no tunnel`);
@@ -238,7 +245,18 @@ export class NodeSession implements SessionClaim {
 
   #answer({ counter, reply }: Heartbeat): void {
     this.#lastHeartbeatMs = this.#options.clock.nowMs();
+    this.#closeIdleTunnel();
     if (!reply) this.#send({ case: "heartbeat", value: { counter, reply: true, generation: 0n } });
+  }
+
+  #closeIdleTunnel(): void {
+    const tunnel = this.#tunnel;
+    if (!tunnel) return;
+    const nowMs = this.#options.clock.monotonicMs();
+    if (tunnel.streams > 0) this.#tunnelUsedMs = nowMs;
+    if (nowMs - this.#tunnelUsedMs < TUNNEL_IDLE_MS) return;
+    this.#tunnel = undefined; // first: a request that comes now asks for a new one
+    tunnel.close(new AppError("unavailable", "Nobody uses the tunnel"));
   }
 
   async #watch(signal: AbortSignal): Promise<void> {

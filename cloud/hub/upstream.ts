@@ -30,6 +30,8 @@ const KEY_CHARS_MAX = 1024;
 const CONCURRENCY = 16;
 /** Acknowledgements gather this long: one message instead of one per report. */
 const ACK_DELAY_MS = 10;
+/** So many go at once: a node that sends all it may must not wait for the delay. */
+const ACK_BATCH = 64;
 const RETRY = { initialMs: 200, maxMs: 10_000 };
 /** A failure nobody foresaw is tried this often before the report is given up. */
 const INTERNAL_TRIES = 5;
@@ -181,7 +183,8 @@ export class Upstream {
   #done(item: ReportItem): void {
     this.#forget(item);
     this.#acks.push(item.sequence);
-    this.#ackWake.wake();
+    if (this.#acks.length >= ACK_BATCH) this.#sendAcks();
+    else this.#ackWake.wake();
   }
 
   #sendAcks(): void {

@@ -16,7 +16,7 @@ import {
 } from "../../shared/wire/x509.ts";
 import type { Authority } from "./authority.ts";
 import type { NodeRegistry } from "./node_registry.ts";
-import { checkNodeName, CLIENT_AUTH, CLOCK_SKEW_MS, RENEWAL_GRACE_MS } from "./profiles.ts";
+import { checkNodeName, CLIENT_AUTH, RENEWAL_GRACE_MS } from "./profiles.ts";
 import { parseRequest, type Signer } from "./signer.ts";
 import type { TokenStore } from "./token_store.ts";
 
@@ -40,9 +40,12 @@ export interface EnrollInput {
 /** Implements the hub's NodeIdentities. */
 export class NodeEnrollment {
   readonly #options: NodeEnrollmentOptions;
+  /** Wall time of the monotonic clock's zero, as of the start. */
+  readonly #originMs: number;
 
   constructor(options: NodeEnrollmentOptions) {
     this.#options = options;
+    this.#originMs = options.clock.nowMs() - options.clock.monotonicMs();
   }
 
   get authorityCertificate(): string {
@@ -69,18 +72,24 @@ export class NodeEnrollment {
     return { certificate: await signer.issueNode(node, request.publicKey), keyHash };
   }
 
-  /** A fresh certificate for a node over its enrolled key. */
-  async renew(node: string, certificateRequest: string): Promise<string> {
+  /** A fresh certificate for a node over its enrolled key; `former` is the one it shows. */
+  async renew(
+    node: string,
+    certificateRequest: string,
+    former?: Uint8Array<ArrayBuffer>,
+  ): Promise<string> {
     const request = await parseRequest(certificateRequest);
     await this.#checkEnrolled(node, request.keyHash);
     log.info("Node renewed its certificate", { node });
-    return await this.#options.signer.issueNode(node, request.publicKey);
+    const formerEndMs = former ? (await this.#parseOurs(former)).notAfter.getTime() : 0;
+    return await this.#options.signer.issueNode(node, request.publicKey, formerEndMs);
   }
 
   /**
    * The node a client certificate stands for. The TLS handshake has shown that the peer holds its
-   * key; everything else is judged here: our signature, purpose, subject, dates and enrolment.
-   * `renew` also takes one that ran out within the grace time.
+   * key; everything else is judged here: our signature, purpose, subject, end and enrolment.
+   * `renew` also takes one that ran out within the grace time. One that begins in the future is
+   * good: only we can have made it, so it is this clock that went back.
    */
   async identify(
     certificateDer: Uint8Array<ArrayBuffer>,
@@ -97,7 +106,7 @@ export class NodeEnrollment {
     if (organization !== NODES_ORGANIZATION || !user?.startsWith(NODE_USER_PREFIX)) {
       throw new AppError("forbidden", `Client certificate is not a node's: ${certificate.subject}`);
     }
-    this.#checkDates(certificate.notBefore.getTime(), certificate.notAfter.getTime(), purpose);
+    this.#checkEnd(certificate.notAfter.getTime(), purpose);
     const node = user.slice(NODE_USER_PREFIX.length);
     const keyHash = await sha256Hex(certificate.publicKey.rawData);
     await this.#checkEnrolled(node, keyHash);
@@ -118,12 +127,10 @@ export class NodeEnrollment {
     throw new AppError("unauthenticated", message, {}, { cause });
   }
 
-  #checkDates(notBeforeMs: number, notAfterMs: number, purpose: "session" | "renew"): void {
-    const now = this.#options.clock.nowMs();
-    if (now < notBeforeMs - CLOCK_SKEW_MS) {
-      const at = new Date(notBeforeMs).toISOString();
-      throw new AppError("unauthenticated", `Client certificate is valid only from ${at}`);
-    }
+  #checkEnd(notAfterMs: number, purpose: "session" | "renew"): void {
+    const { clock } = this.#options;
+    // a clock that leaps ahead while we run must not turn the whole fleet away
+    const now = Math.min(clock.nowMs(), this.#originMs + clock.monotonicMs());
     const graceMs = purpose === "renew" ? RENEWAL_GRACE_MS : 0;
     if (now > notAfterMs + graceMs) {
       const at = new Date(notAfterMs).toISOString();

@@ -16,6 +16,7 @@ import { checkUse, type TokenRecord } from "./tokens.ts";
 
 const random = new SystemRandom();
 const HOUR_MS = 3_600_000;
+const DAY_MS = 24 * HOUR_MS;
 
 class OffsetClock extends SystemClock implements Clock {
   offsetMs = 0;
@@ -44,7 +45,9 @@ async function setUp(dir: string) {
     const base = { authorityHash: authority.hash, ttlMs: HOUR_MS, uses };
     return (await tokens.create(node === undefined ? base : { ...base, node })).token;
   };
-  return { clock, authority, signer, tokens, nodes, enrollment, create };
+  /** As after a restart of the cloud, with the clock as it is now. */
+  const reopen = () => new NodeEnrollment({ authority, signer, tokens, nodes, clock });
+  return { clock, authority, signer, tokens, nodes, enrollment, create, reopen };
 }
 
 async function request(keys?: CryptoKeyPair): Promise<{ keys: CryptoKeyPair; pem: string }> {
@@ -171,7 +174,8 @@ Deno.test("TokenStore lets through only as many spenders as there are uses", asy
 
 Deno.test("identify() refuses foreign, outdated, revoked and replaced certificates", async () => {
   await inTemp(async (dir) => {
-    const { clock, nodes, signer, enrollment, create } = await setUp(dir);
+    const { clock, nodes, signer, create, reopen, ...first } = await setUp(dir);
+    let { enrollment } = first;
     const { keys, pem } = await request();
     const input = { nodeName: "n1", certificateRequest: pem };
     const { certificate } = await enrollment.enroll({ ...input, token: await create() });
@@ -186,18 +190,65 @@ Deno.test("identify() refuses foreign, outdated, revoked and replaced certificat
       const cert = await foreign.signer.issueNode("n1", keys.publicKey);
       await assertCode("unauthenticated", "not by this authority", () => identify("session", cert));
     });
-    clock.offsetMs = 400 * 86_400_000;
+    clock.offsetMs = 400 * DAY_MS;
+    assertEquals((await identify("session")).node, "n1"); // a leap of the clock ends nothing
+    enrollment = reopen();
     await assertCode("unauthenticated", "ran out", () => identify("session"));
     assertEquals((await identify("renew")).node, "n1");
     const renewed = await enrollment.renew("n1", pem);
     assertEquals((await identify("session", renewed)).node, "n1");
     clock.offsetMs = 0;
+    enrollment = reopen();
     const next = await request();
     await assertCode("forbidden", "another key", () => enrollment.renew("n1", next.pem));
     await enrollment.enroll({ ...input, certificateRequest: next.pem, token: await create() });
     await assertCode("forbidden", "another key", () => identify("session"));
     assert(await nodes.revoke("n1"));
     await assertCode("forbidden", "revoked", () => enrollment.renew("n1", next.pem));
+  });
+});
+
+Deno.test("a hub whose clock goes back ten years takes every node, and locks none out", async () => {
+  await inTemp(async (dir) => {
+    const { clock, create, reopen } = await setUp(dir);
+    const { pem } = await request();
+    const input = { nodeName: "n1", certificateRequest: pem, token: await create() };
+    const { certificate } = await reopen().enroll(input);
+    clock.offsetMs = -3_650 * DAY_MS;
+    const behind = reopen();
+    assertEquals((await behind.identify(der(certificate), "session")).node, "n1");
+    const renewed = await behind.renew("n1", pem, der(certificate));
+    clock.offsetMs = 0;
+    assertEquals((await reopen().identify(der(renewed), "session")).node, "n1");
+    const ends = (c: string) => new X509Certificate(c).validTo;
+    assertEquals(ends(renewed), ends(certificate));
+  });
+});
+
+Deno.test("a certificate made by a clock ten years ahead is good once the clock is right", async () => {
+  await inTemp(async (dir) => {
+    const { clock, create, reopen } = await setUp(dir);
+    const { pem } = await request();
+    const token = await create();
+    clock.offsetMs = 5 * 365 * DAY_MS;
+    const input = { nodeName: "n1", certificateRequest: pem };
+    await assertCode("unauthenticated", "expired", () => reopen().enroll({ ...input, token }));
+    const { certificate } = await reopen().enroll({ ...input, token: await create() });
+    clock.offsetMs = 0;
+    assertEquals((await reopen().identify(der(certificate), "session")).node, "n1");
+  });
+});
+
+Deno.test("the hub's certificate is for the fixed name alone and knows no dates", async () => {
+  await inTemp(async (dir) => {
+    const { authority, signer } = await setUp(dir);
+    const parsed = new X509Certificate((await signer.issueHub()).certificate);
+    assert(parsed.checkIssued(new X509Certificate(authority.certificate)));
+    assertEquals(parsed.subjectAltName, "DNS:hub.skerry.internal");
+    assertEquals([new Date(parsed.validFrom).getTime(), new Date(parsed.validTo).getTime()], [
+      0,
+      Date.parse("9999-12-31T23:59:59Z"),
+    ]);
   });
 });
 

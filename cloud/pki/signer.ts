@@ -55,9 +55,15 @@ interface Leaf {
   subject: Record<string, string[]>[];
   publicKey: CryptoKey;
   usage: string;
-  lifetimeMs: number;
+  dates: { notBefore: Date; notAfter: Date };
   names?: readonly string[];
 }
+
+/** RFC 5280's way to say: from the beginning of time, and without an end. */
+const NO_DATES = {
+  notBefore: new Date("1970-01-01T00:00:00Z"),
+  notAfter: new Date("9999-12-31T23:59:59Z"),
+};
 
 export class Signer {
   readonly #options: SignerOptions;
@@ -72,13 +78,29 @@ export class Signer {
    */
   async issueServer(names: readonly string[]): Promise<KeyAndCertificate> {
     const lifetimeMs = this.#options.authority.notAfterMs - this.#options.clock.nowMs();
+    return await this.#server({
+      names: [HUB_SERVER_NAME, ...names],
+      dates: this.#dates(lifetimeMs),
+    });
+  }
+
+  /**
+   * The hub's own certificate: for its fixed name alone, and without dates, so that a node whose
+   * clock is years off, or whose cloud's clock was when this was made, can still dial and be told
+   * the time. Dates would protect nothing here: the key is made anew at every start and never kept,
+   * and whoever takes it from the running cloud could take the authority's.
+   */
+  async issueHub(): Promise<KeyAndCertificate> {
+    return await this.#server({ names: [HUB_SERVER_NAME], dates: NO_DATES });
+  }
+
+  async #server(of: Pick<Leaf, "names" | "dates">): Promise<KeyAndCertificate> {
     const keys = await generateKeyPair();
     const certificate = await this.#issue({
       subject: [{ CN: ["skerry-cloud"] }],
       publicKey: keys.publicKey,
       usage: SERVER_AUTH,
-      lifetimeMs,
-      names: [HUB_SERVER_NAME, ...names],
+      ...of,
     });
     return { certificate, privateKey: await exportPrivateKey(keys.privateKey) };
   }
@@ -90,26 +112,36 @@ export class Signer {
       subject: [{ O: [ADMINS_ORGANIZATION] }, { CN: [user] }],
       publicKey: keys.publicKey,
       usage: CLIENT_AUTH,
-      lifetimeMs: ADMIN_LIFETIME_MS,
+      dates: this.#dates(ADMIN_LIFETIME_MS),
     });
     return { certificate, privateKey: await exportPrivateKey(keys.privateKey) };
   }
 
-  /** PEM of a client certificate that says: node `name`. */
-  async issueNode(name: string, publicKey: CryptoKey): Promise<string> {
+  /**
+   * PEM of a client certificate that says: node `name`. It ends no earlier than `formerEndMs`, the
+   * end of the one it takes the place of: a clock that is years behind must not hand out papers
+   * that lock the fleet out once it is right again.
+   */
+  async issueNode(name: string, publicKey: CryptoKey, formerEndMs = 0): Promise<string> {
     checkNodeName(name);
     return await this.#issue({
       subject: [{ O: [NODES_ORGANIZATION] }, { CN: [NODE_USER_PREFIX + name] }],
       publicKey,
       usage: CLIENT_AUTH,
-      lifetimeMs: this.#options.nodeLifetimeMs ?? NODE_LIFETIME_MS,
+      dates: this.#dates(this.#options.nodeLifetimeMs ?? NODE_LIFETIME_MS, formerEndMs),
     });
+  }
+
+  #dates(lifetimeMs: number, formerEndMs = 0): Leaf["dates"] {
+    const { authority, clock } = this.#options;
+    const now = clock.nowMs();
+    const endMs = Math.min(Math.max(now + lifetimeMs, formerEndMs), authority.notAfterMs);
+    return { notBefore: new Date(now - CLOCK_SKEW_MS), notAfter: new Date(endMs) };
   }
 
   async #issue(leaf: Leaf): Promise<string> {
     const x509 = await loadX509();
-    const { authority, clock, random } = this.#options;
-    const now = clock.nowMs();
+    const { authority, random } = this.#options;
     const names = alternativeNames(leaf.names ?? []);
     const certificate = await x509.X509CertificateGenerator.create({
       subject: new x509.Name(leaf.subject).toString(),
@@ -118,8 +150,7 @@ export class Signer {
       signingKey: authority.privateKey,
       signingAlgorithm: SIGNATURE_ALGORITHM,
       serialNumber: randomSerial(random),
-      notBefore: new Date(now - CLOCK_SKEW_MS),
-      notAfter: new Date(Math.min(now + leaf.lifetimeMs, authority.notAfterMs)),
+      ...leaf.dates,
       extensions: [
         new x509.BasicConstraintsExtension(false, undefined, true),
         new x509.KeyUsagesExtension(x509.KeyUsageFlags.digitalSignature, true),

@@ -6,9 +6,12 @@
  */
 import { type Context, Hono } from "hono";
 import type { Changes } from "../../shared/async/wakeup.ts";
-import type { Clock } from "../../shared/clock.ts";
+import { type Clock, toTime } from "../../shared/clock.ts";
 import { AppError } from "../../shared/errors.ts";
+import type { Pod } from "../../shared/k8s/types.ts";
 import { KUBERNETES_VERSION } from "../../shared/version.ts";
+import type { Intents } from "../intents/port.ts";
+import { accessGuard, type Arrival } from "./access.ts";
 import { apiGroups, apiResources, apiVersions } from "./kube/discovery.ts";
 import { LocalKube } from "./kube/handlers.ts";
 import { localResources } from "./kube/resources.ts";
@@ -18,6 +21,9 @@ import { type ProcessFacts, renderMetrics } from "./metrics.ts";
 import { openApiDocument } from "./openapi.ts";
 import { renderPage } from "./page.ts";
 import type { EdgeFacts, LocalObjects, LocalPods } from "./port.ts";
+import { addActs } from "./site/acts.ts";
+import { makeDiff } from "./site/diff.ts";
+import { explainPod, type Why } from "./site/why.ts";
 import { statusResponse } from "./status_error.ts";
 import { streamBody } from "./stream_body.ts";
 
@@ -25,6 +31,9 @@ export interface LocalApiOptions {
   pods: LocalPods;
   objects: LocalObjects;
   facts: EdgeFacts;
+  intents: Intents;
+  /** What acts must show; without one nobody may act. */
+  token?: string | undefined;
   /** Notified whenever pods, objects, events or the node may have changed. */
   changes: Changes;
   process: () => ProcessFacts;
@@ -32,8 +41,8 @@ export interface LocalApiOptions {
 }
 
 export interface LocalApi {
-  /** For the loopback listener. */
-  fetch(request: Request): Response | Promise<Response>;
+  /** For the listeners; `arrival` says which. */
+  fetch(request: Request, arrival?: Arrival): Response | Promise<Response>;
   /** For requests that came through the tunnel: kubelet-shaped paths only. */
   handleFromCloud(request: Request): Promise<Response>;
 }
@@ -41,20 +50,13 @@ export interface LocalApi {
 /** Finding a log asks the container runtime at most once. */
 const LOG_LOOKUP_MS = 10_000;
 
-const LOOPBACK_HOST = /^(localhost|127(?:\.\d{1,3}){3}|\[::1\])(:\d+)?$/i;
+/** Reports a diff counts by kind: all that a night without a link leaves, within reason. */
+const DIFF_REPORTS_MAX = 10_000;
 
 export function createLocalApi(options: LocalApiOptions): LocalApi {
   const app = new Hono();
   const kubelet = new Hono();
-  app.use(async (c, next) => {
-    const host = c.req.header("host") ?? new URL(c.req.url).host;
-    if (!LOOPBACK_HOST.test(host)) {
-      return statusResponse(
-        new AppError("forbidden", `Cannot serve host ${host}: only loopback names are served`),
-      );
-    }
-    await next();
-  });
+  app.use(accessGuard(options.token));
   for (const each of [app, kubelet]) {
     each.onError((error) => statusResponse(error));
     each.notFound((c) =>
@@ -65,9 +67,11 @@ export function createLocalApi(options: LocalApiOptions): LocalApi {
   addKube(app, options);
   addLogs(app, kubelet, options);
   addOwn(app, options);
+  addActs(app, options);
+  addSite(app, options);
   addMethodRefusal(app);
   return {
-    fetch: (request) => app.fetch(request),
+    fetch: (request, arrival = { tls: false }) => app.fetch(request, arrival),
     handleFromCloud: async (request) => await kubelet.fetch(request),
   };
 }
@@ -160,7 +164,51 @@ function addOwn(app: Hono, options: LocalApiOptions): void {
   app.get("/", (c) => c.html(renderPage(facts.status(), pods.list())));
 }
 
-/** Anything but reading is refused by name, so that a script does not take a 404 for done. */
+function addSite(app: Hono, options: LocalApiOptions): void {
+  const { facts, intents, pods } = options;
+  app.get("/v1/diff", (c) => {
+    const { link, ledger, outbox } = facts.status();
+    return c.json(makeDiff({
+      link,
+      heldGeneration: ledger.generation,
+      heardGeneration: facts.heardGeneration(),
+      reports: facts.waitingReports(DIFF_REPORTS_MAX),
+      total: outbox.depth,
+      oldestAt: outbox.oldestAt,
+      intents: intents.list(),
+    }));
+  });
+  app.get("/v1/why/:kind/:namespace/:name", (c) => {
+    const { kind, namespace, name } = c.req.param();
+    if (!["pod", "pods"].includes(kind)) {
+      throw new AppError("not_found", `Cannot explain ${kind}: known is pod`);
+    }
+    const pod = pods.list().find((p) =>
+      p.metadata.namespace === namespace && p.metadata.name === name
+    );
+    if (!pod) throw new AppError("not_found", `pods "${name}" not found`);
+    return c.json(why(pod, options));
+  });
+}
+
+function why(pod: Pod, { facts, intents, objects, pods, clock }: LocalApiOptions): Why {
+  const { namespace, uid = "" } = pod.metadata;
+  const inMs = pods.retryInMs?.(uid);
+  return explainPod({
+    pod,
+    status: facts.status(),
+    node: facts.node(),
+    intents: intents.list(),
+    events: facts.events(),
+    holds: (resource, wanted) =>
+      objects.list(resource).some((o) =>
+        o.metadata.namespace === namespace && o.metadata.name === wanted
+      ),
+    retryAt: inMs === undefined ? undefined : toTime(clock.nowMs() + Math.max(0, inMs)),
+  });
+}
+
+/** Anything but reading and the acts above is refused by name, so that a script does not take a 404 for done. */
 function addMethodRefusal(app: Hono): void {
   app.all("*", (c) => {
     if (c.req.method === "GET" || c.req.method === "HEAD") return c.notFound();

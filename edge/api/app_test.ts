@@ -3,6 +3,7 @@ import { Changes } from "../../shared/async/wakeup.ts";
 import { SystemClock } from "../../shared/clock.ts";
 import { AppError } from "../../shared/errors.ts";
 import type { KubeList, KubeObject, Pod, WatchEvent } from "../../shared/k8s/types.ts";
+import type { Intents } from "../intents/port.ts";
 import { createLocalApi, type LocalApi } from "./app.ts";
 import type { EdgeStatus, HealthCheck } from "./port.ts";
 
@@ -24,6 +25,15 @@ function pod(name: string, labels: Record<string, string> = {}): Pod {
     metadata: { name, namespace: "default", uid: `uid-${name}`, labels },
     spec: { containers: [{ name: "c", image: "i" }] },
     status: { phase: "Running" },
+  };
+}
+
+function noIntents(): Intents {
+  return {
+    changes: new Changes(),
+    record: () => Promise.reject(new AppError("internal", "no test asks for an act")),
+    list: () => [],
+    get: () => undefined,
   };
 }
 
@@ -57,7 +67,11 @@ class World {
         checks: () => this.checks,
         node: () => ({ metadata: { name: "n1", uid: "n" } }),
         events: () => [],
+        waitingReports: () => [],
+        heardGeneration: () => undefined,
       },
+      intents: noIntents(),
+      token: "secret",
       changes: this.changes,
       process: () => ({ residentBytes: 1, heapUsedBytes: 1, uptimeSeconds: 1 }),
       clock: new SystemClock(),
@@ -89,7 +103,8 @@ Deno.test("the local API answers what is missing with a Status", async () => {
   const missing = await world.get("/api/v1/namespaces/default/pods/zzz");
   assertEquals([missing.status, (await missing.json()).message], [404, 'pods "zzz" not found']);
   assertEquals((await world.get("/api/v1/widgets")).status, 404);
-  assertEquals((await world.get("/api/v1/pods", { method: "POST" })).status, 405);
+  const headers = { authorization: "Bearer secret" };
+  assertEquals((await world.get("/api/v1/pods", { method: "POST", headers })).status, 405);
 });
 
 Deno.test("the local API shows secrets by name only", async () => {

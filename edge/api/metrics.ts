@@ -12,12 +12,7 @@ const LINK_STATES = ["idle", "dialing", "live", "backoff"] as const;
 
 export function renderMetrics(status: EdgeStatus, pods: Pod[], process: ProcessFacts): string {
   const out: string[] = [];
-  const metric = (
-    name: string,
-    type: "gauge" | "counter",
-    help: string,
-    rows: [string, number][],
-  ) => {
+  const metric: MetricWriter = (name, type, help, rows) => {
     out.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
     for (const [labels, value] of rows) out.push(`${name}${labels} ${value}`);
   };
@@ -30,6 +25,13 @@ export function renderMetrics(status: EdgeStatus, pods: Pod[], process: ProcessF
     "1 for the state the link to the cloud is in.",
     LINK_STATES.map((state) => [`{state="${state}"}`, status.link.state === state ? 1 : 0]),
   );
+  linkTraffic(status, metric);
+  metric("skerry_clock_known", "gauge", "1 once the cloud has said what time it is.", [
+    ["", status.time?.known ? 1 : 0],
+  ]);
+  metric("skerry_clock_correction_seconds", "gauge", "What is added to the machine's clock.", [
+    ["", (status.time?.correctionMs ?? 0) / 1_000],
+  ]);
   metric("skerry_ledger_generation", "gauge", "Generation of the accepted desired state.", [
     ["", status.ledger.generation],
   ]);
@@ -62,6 +64,28 @@ export function renderMetrics(status: EdgeStatus, pods: Pod[], process: ProcessF
     ["", process.uptimeSeconds],
   ]);
   return out.join("\n") + "\n";
+}
+
+type MetricWriter = (
+  name: string,
+  type: "gauge" | "counter",
+  help: string,
+  rows: [string, number][],
+) => void;
+
+function linkTraffic({ traffic = {} }: EdgeStatus, metric: MetricWriter): void {
+  const rows = (of: "messages" | "bytes"): [string, number][] =>
+    Object.entries(traffic).flatMap(([name, { up, down }]): [string, number][] => [
+      [`{class="${name}",direction="up"}`, up[of]],
+      [`{class="${name}",direction="down"}`, down[of]],
+    ]);
+  metric("skerry_link_messages_total", "counter", "Messages on the link.", rows("messages"));
+  metric(
+    "skerry_link_bytes_total",
+    "counter",
+    "Bytes of messages on the link, before compression and TLS.",
+    rows("bytes"),
+  );
 }
 
 function podPhases(pods: Pod[]): [string, number][] {

@@ -1,6 +1,8 @@
 /** OpenAPI description of the local API. The Kubernetes-shaped part follows core/v1. */
 
 interface Route {
+  /** "get" when left out; all others need the token. */
+  method?: "post" | "delete";
   path: string;
   summary: string;
   type: string;
@@ -42,6 +44,28 @@ const ROUTES: Route[] = [
     type: "text/plain",
     params: LOG_PARAMS,
   },
+  { path: "/v1/intents", summary: "What was asked at the site", type: "application/json" },
+  { path: "/v1/intents/{id}", summary: "One of them", type: "application/json" },
+  { path: "/v1/diff", summary: "What a reconnect would change", type: "application/json" },
+  {
+    path: "/v1/why/{kind}/{namespace}/{name}",
+    summary: "Why a pod does not run, in sentences",
+    type: "application/json",
+  },
+  {
+    method: "post",
+    path: "/v1/pods/{namespace}/{name}/restart",
+    summary: "Restart a pod, or one container of it; 202 once it is on disk",
+    type: "application/json",
+    params: [["container", "Only this container."], ["by", "Who asks."]],
+  },
+  {
+    method: "delete",
+    path: "/v1/pods/{namespace}/{name}",
+    summary: "Stop a pod and ask the cloud to delete it; 202 once it is on disk",
+    type: "application/json",
+    params: [["by", "Who asks."]],
+  },
   {
     path: "/api/v1/{resource}",
     summary: "pods, nodes, configmaps, secrets (names only) or events of all namespaces",
@@ -60,6 +84,13 @@ const ROUTES: Route[] = [
     type: "application/json",
   },
   {
+    method: "delete",
+    path: "/api/v1/namespaces/{namespace}/pods/{name}",
+    summary: "Restart a pod (kubectl delete pod), or remove it",
+    type: "application/json",
+    params: [["mode", "restart (default) or remove."], ["by", "Who asks."]],
+  },
+  {
     path: "/api/v1/namespaces/{namespace}/pods/{name}/log",
     summary: "Log of a container, as kubectl asks for it",
     type: "text/plain",
@@ -71,8 +102,18 @@ export function openApiDocument(version: string): object {
   return {
     openapi: "3.0.3",
     info: { title: "Skerry edge, local API", version },
-    paths: Object.fromEntries(ROUTES.map((route) => [route.path, { get: operation(route) }])),
+    components: { securitySchemes: { token: { type: "http", scheme: "bearer" } } },
+    paths: allPaths(),
   };
+}
+
+function allPaths(): Record<string, object> {
+  const paths: Record<string, object> = {};
+  for (const route of ROUTES) {
+    const method = route.method ?? "get";
+    paths[route.path] = { ...paths[route.path], [method]: operation(route) };
+  }
+  return paths;
 }
 
 function operation(route: Route): object {
@@ -90,6 +131,7 @@ function operation(route: Route): object {
   }));
   return {
     summary: route.summary,
+    ...(route.method ? { security: [{ token: [] }] } : {}),
     parameters: [...inPath, ...inQuery],
     responses: { "200": { description: "OK", content: { [route.type]: {} } } },
   };

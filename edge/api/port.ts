@@ -1,5 +1,6 @@
 /** What the local API shows, handed over by edge/app.ts from the rooms that know it. */
 import type { Event, KubeObject, Node, Pod } from "../../shared/k8s/types.ts";
+import type { Report } from "../../shared/wire/report.ts";
 
 /** Where the log of one container run lies, and whether it still grows. */
 export interface ContainerLog {
@@ -12,6 +13,8 @@ export interface LocalPods {
   /** Pods this node holds, with the status the node itself computed. */
   list(): Pod[];
   subscribe(listener: () => void): () => void;
+  /** Milliseconds until the node tries again by itself with a pod that does not run. */
+  retryInMs?(uid: string): number | undefined;
   /**
    * The log of a container's current (or previous) run. AppError "not_found" (no such pod),
    * "invalid" with kubelet's sentence (no such container, several containers and none named,
@@ -40,6 +43,18 @@ export interface LinkStatus {
   attempt?: number;
 }
 
+/** Messages and bytes between node and cloud since the process began, by class. */
+export type LinkTraffic = Record<
+  string,
+  Record<"up" | "down", { messages: number; bytes: number }>
+>;
+
+/** A report the cloud has not acknowledged. */
+export interface WaitingReport {
+  key: string;
+  report: Report;
+}
+
 /** One thing that must be well for `/readyz`; `message` says what is not. */
 export interface HealthCheck {
   name: string;
@@ -57,6 +72,10 @@ export interface EdgeStatus {
   runtime: { endpoint: string; ready: boolean; name?: string; version?: string; message?: string };
   certificate: { notAfter?: string; expired: boolean };
   startedAt: string;
+  /** Absent while there is no link at all. */
+  traffic?: LinkTraffic;
+  /** `known`: the cloud has said what time it is; `correctionMs` is added to the machine's. */
+  time?: { known: boolean; correctionMs: number };
   config: { ok: boolean; message?: string };
 }
 
@@ -65,4 +84,8 @@ export interface EdgeFacts {
   checks(): HealthCheck[];
   node(): Node;
   events(): Event[];
+  /** Reports that wait for the cloud, the first to go first; at most `limit`. */
+  waitingReports(limit: number): WaitingReport[];
+  /** The last generation the cloud offered since this program started. */
+  heardGeneration(): number | undefined;
 }

@@ -35,6 +35,11 @@ export const JOIN_COMMAND: CommandSpec = {
     { name: "data-dir", value: "DIR", help: `Data folder (default ${DEFAULT_DATA_DIR})` },
     { name: "pod-logs-dir", value: "DIR", help: "Folder of pod logs (default /var/log/pods)" },
     { name: "api-listen", value: "HOST:PORT", help: "Local API (default 127.0.0.1:10550)" },
+    {
+      name: "api-tls-listen",
+      value: "HOST:PORT",
+      help: "Local API over TLS (default: the port after --api-listen)",
+    },
     { name: "mqtt-listen", value: "HOST:PORT", help: "MQTT broker (default 127.0.0.1:1883)" },
     {
       name: "dmi-socket",
@@ -79,6 +84,10 @@ function newConfig(
   invocation: Invocation,
   base: { nodeName: string; dataDir: string; addresses: string[] },
 ): EdgeConfig {
+  const api = {
+    ...only("listen", invocation.flag("api-listen")),
+    ...only("tlsListen", invocation.flag("api-tls-listen")),
+  };
   const given = (flag: string, section: string, key: string): Record<string, object> => {
     const value = invocation.flag(flag);
     return value === undefined ? {} : { [section]: { [key]: value } };
@@ -90,12 +99,16 @@ function newConfig(
     cloud: { addresses: base.addresses },
     ...given("runtime-endpoint", "runtime", "endpoint"),
     ...given("pod-logs-dir", "pods", "logsDir"),
-    ...given("api-listen", "api", "listen"),
+    api,
     ...given("mqtt-listen", "mqtt", "listen"),
     ...given("dmi-socket", "dmi", "socket"),
   }, "");
   parseRuntimeEndpoint(config.runtime.endpoint);
   return config;
+}
+
+function only(key: string, value: string | undefined): Record<string, string> {
+  return value === undefined ? {} : { [key]: value };
 }
 
 function required(invocation: Invocation, flag: string): string {

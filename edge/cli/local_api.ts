@@ -3,6 +3,7 @@ import type { FlagSpec, Invocation } from "../../shared/cli/command.ts";
 import { readAddresses } from "../../shared/addresses.ts";
 import { AppError } from "../../shared/errors.ts";
 import type { StatusObject } from "../../shared/k8s/types.ts";
+import { readApiToken } from "../api_files.ts";
 import { DEFAULT_DATA_DIR } from "./settings.ts";
 
 const DEFAULT_SERVER = "http://127.0.0.1:10550";
@@ -14,19 +15,21 @@ export const SERVER_FLAGS: FlagSpec[] = [
 
 export class LocalApiClient {
   readonly #server: string;
+  readonly #dataDir: string;
 
-  private constructor(server: string) {
+  private constructor(server: string, dataDir = DEFAULT_DATA_DIR) {
     this.#server = server.replace(/\/+$/, "");
+    this.#dataDir = dataDir;
   }
 
   /** `--server`, else the address a running edge wrote down, else the default port. */
   static async find(invocation: Invocation): Promise<LocalApiClient> {
     const named = invocation.flag("server");
-    if (named !== undefined) return new LocalApiClient(named);
     const dataDir = invocation.flag("data-dir");
+    if (named !== undefined) return new LocalApiClient(named, dataDir);
     try {
       const { api } = await readAddresses(dataDir ?? DEFAULT_DATA_DIR);
-      if (api) return new LocalApiClient(api);
+      if (api) return new LocalApiClient(api, dataDir);
     } catch (error) {
       if (dataDir !== undefined) throw error;
     }
@@ -35,9 +38,19 @@ export class LocalApiClient {
 
   /** The answer to a GET; a refusal becomes an AppError with the server's own sentence. */
   async get(path: string, signal: AbortSignal, accept = "application/json"): Promise<Response> {
+    return await this.#ask(path, { signal, headers: { accept } }, signal);
+  }
+
+  /** The answer to an act, which shows the token of the data folder. */
+  async act(method: "POST" | "DELETE", path: string, signal: AbortSignal): Promise<Response> {
+    const authorization = `Bearer ${await readApiToken(this.#dataDir)}`;
+    return await this.#ask(path, { method, signal, headers: { authorization } }, signal);
+  }
+
+  async #ask(path: string, init: RequestInit, signal: AbortSignal): Promise<Response> {
     let response: Response;
     try {
-      response = await fetch(this.#server + path, { signal, headers: { accept } });
+      response = await fetch(this.#server + path, init);
     } catch (cause) {
       signal.throwIfAborted();
       throw new AppError("unavailable", `Cannot reach the local API at ${this.#server}`, {}, {

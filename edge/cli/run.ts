@@ -17,6 +17,11 @@ export const RUN_COMMANDS: CommandSpec[] = [
     flags: [
       ...CONFIG_FLAGS,
       { name: "api-listen", value: "HOST:PORT", help: "Local API (default: the config's)" },
+      {
+        name: "api-tls-listen",
+        value: "HOST:PORT",
+        help: "Local API over TLS (default: the config's, or the port after --api-listen)",
+      },
     ],
     run: serve,
   },

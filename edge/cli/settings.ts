@@ -4,7 +4,7 @@ import type { FlagSpec, Invocation } from "../../shared/cli/command.ts";
 import { parseAddress } from "../../shared/config.ts";
 import { AppError, errorChain, isAppError } from "../../shared/errors.ts";
 import { writeFileAtomic } from "../../shared/files.ts";
-import { type EdgeConfig, loadEdgeConfig } from "../config.ts";
+import { type EdgeConfig, loadEdgeConfig, tlsBeside } from "../config.ts";
 
 export const DEFAULT_CONFIG_FILE = "/etc/skerry/edge.yaml";
 export const DEFAULT_DATA_DIR = "/var/lib/skerry/edge";
@@ -71,10 +71,13 @@ export async function readSettings(invocation: Invocation): Promise<EdgeConfig> 
 function withFlags(config: EdgeConfig, invocation: Invocation): EdgeConfig {
   const listen = invocation.flag("api-listen");
   if (listen !== undefined) parseAddress(listen, "--api-listen");
+  const tls = invocation.flag("api-tls-listen");
+  if (tls !== undefined) parseAddress(tls, "--api-tls-listen");
+  const beside = listen === undefined ? config.api.tlsListen : tlsBeside(listen);
   return {
     ...config,
     dataDir: invocation.flag("data-dir") ?? config.dataDir,
-    api: { listen: listen ?? config.api.listen },
+    api: { listen: listen ?? config.api.listen, tlsListen: tls ?? beside },
   };
 }
 

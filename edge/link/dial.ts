@@ -4,11 +4,7 @@
  * made.
  */
 import { type Client, createClient } from "@connectrpc/connect";
-import {
-  compressionGzip,
-  createConnectTransport,
-  Http2SessionManager,
-} from "@connectrpc/connect-node";
+import { compressionGzip, createConnectTransport } from "@connectrpc/connect-node";
 import type { SecureClientSessionOptions } from "node:http2";
 import { AppError } from "../../shared/errors.ts";
 import {
@@ -16,14 +12,9 @@ import {
   HubService,
   TunnelService,
 } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
-import { HUB_MESSAGE_BYTES_MAX } from "../../shared/limits.ts";
+import { HUB_COMPRESSION_BYTES_MIN, HUB_MESSAGE_BYTES_MAX } from "../../shared/limits.ts";
 import { HUB_SERVER_NAME } from "../../shared/wire/x509.ts";
-
-/**
- * Never by itself: the session decides when a connection ends. Beyond what a timer can carry, so
- * that the library starts none, which would outlive the connection.
- */
-const IDLE_MS = Number.MAX_SAFE_INTEGER;
+import { HubConnection } from "./hub_connection.ts";
 
 export interface Connection {
   address: string;
@@ -51,17 +42,14 @@ export function dial(address: string, trust: DialTrust): Connection {
         ? { cert: trust.certificate, key: trust.privateKey }
         : {}),
     };
-  const sessionManager = new Http2SessionManager(
-    baseUrl,
-    { idleConnectionTimeoutMs: IDLE_MS },
-    nodeOptions,
-  );
+  const sessionManager = new HubConnection(baseUrl, nodeOptions);
   const transport = createConnectTransport({
     baseUrl,
     httpVersion: "2",
     sessionManager,
     sendCompression: compressionGzip,
     acceptCompression: [compressionGzip],
+    compressMinBytes: HUB_COMPRESSION_BYTES_MIN,
     readMaxBytes: HUB_MESSAGE_BYTES_MAX,
     writeMaxBytes: HUB_MESSAGE_BYTES_MAX,
   });

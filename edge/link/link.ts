@@ -14,17 +14,28 @@ import { GoAwayReason } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
 import { TrafficCounters, type TrafficTotals } from "./counters.ts";
-import { type Connection, dial } from "./dial.ts";
-import { Identity } from "./identity.ts";
-import type { IdentityFiles, LinkLedger, LinkOutbox, LinkStatus, TunnelHandler } from "./port.ts";
+import type { Connection } from "./dial.ts";
+import type {
+  IdentityFiles,
+  LinkLedger,
+  LinkOutbox,
+  LinkStatus,
+  TimeListener,
+  TunnelHandler,
+} from "./port.ts";
 import { GoneAway, LinkSession } from "./session.ts";
+import { type LinkIdentity, type LinkTransport, TLS_TRANSPORT } from "./transport.ts";
 
-/** The first try comes within a second; a fleet that lost one hub spreads over it. */
+/**
+ * The first try comes within a second; a fleet that lost one hub spreads over it. The bound doubles
+ * with every second try: a cloud that merely restarts is back in a few seconds, and should be found.
+ */
 const RETRY = { initialMs: 1_000, maxMs: 60_000 };
+const TRIES_PER_DOUBLING = 2;
 /** A session must live this long before a failure after it counts as the first again. */
 const STABLE_MS = 10_000;
 /** Attempts skipped at once when the hub said that this node should not come back soon. */
-const UNWELCOME_ATTEMPTS = 5;
+const UNWELCOME_ATTEMPTS = 10;
 
 const log = roomLogger("edge", "link");
 
@@ -41,11 +52,14 @@ export interface LinkOptions {
   identity: IdentityFiles;
   /** Keeps a renewed certificate (PEM) in place of the former; resolves when it is on disk. */
   onRenewed: (certificate: string) => Promise<void>;
+  /** TLS where it is not said. */
+  transport?: LinkTransport;
   softwareVersion: string;
   ledger: LinkLedger;
   outbox: LinkOutbox;
   /** Answers the HTTP requests that come through the tunnel. */
   handler: TunnelHandler;
+  onTime?: TimeListener;
   clock: Clock;
   random: Random;
 }
@@ -54,7 +68,8 @@ export class Link {
   /** Notified whenever `status()` changes its state. */
   readonly changes = new Changes();
   readonly #options: LinkOptions;
-  readonly #identity: Identity;
+  readonly #transport: LinkTransport;
+  readonly #identity: LinkIdentity;
   readonly #counters = new TrafficCounters();
   readonly #hurry = new Wakeup();
   readonly #instanceId: string;
@@ -70,7 +85,8 @@ export class Link {
     invariant(options.addresses.length > 0, "a link needs an address");
     this.#options = options;
     const { identity, onRenewed, random, clock } = options;
-    this.#identity = new Identity(identity, onRenewed, random);
+    this.#transport = options.transport ?? TLS_TRANSPORT;
+    this.#identity = this.#transport.openIdentity(identity, onRenewed, random);
     this.#instanceId = random.uuid();
     this.#startedAtMs = clock.nowMs();
     this.#sinceMs = this.#startedAtMs;
@@ -130,10 +146,10 @@ export class Link {
   /** One session, from dialling to its end; the reason is returned, never thrown. */
   async #once(address: string, attempt: number, signal: AbortSignal): Promise<unknown> {
     this.#enter({ kind: "dialing", address, attempt });
-    const { ledger, outbox, handler, clock, random, softwareVersion } = this.#options;
+    const { ledger, outbox, handler, clock, random, softwareVersion, onTime } = this.#options;
     let connection: Connection | undefined;
     try {
-      connection = dial(address, this.#identity.files);
+      connection = this.#transport.dial(address, this.#identity.files);
       const session = new LinkSession({
         connection,
         identity: this.#identity,
@@ -152,6 +168,7 @@ export class Link {
           log.info("Link live", { address });
           this.#enter({ kind: "live", address });
         },
+        onTime,
         onHeard: () => this.#lastSyncMs = clock.nowMs(),
       });
       return await session.run(signal);
@@ -167,7 +184,7 @@ export class Link {
 
   /** The hub no longer takes our certificate: it may have run out while we were away. */
   async #renewLate(address: string, refusal: AppError, signal: AbortSignal): Promise<unknown> {
-    const connection = dial(address, this.#identity.files);
+    const connection = this.#transport.dial(address, this.#identity.files);
     try {
       await this.#identity.renew(connection, signal);
       return new AppError("unavailable", "Certificate renewed, dialling again");
@@ -182,7 +199,8 @@ export class Link {
     const { clock, random } = this.#options;
     const done = new AbortController();
     const stop = AbortSignal.any([signal, done.signal]);
-    const sleep = clock.sleep(fullJitterMs(RETRY, attempt, random), stop);
+    const doublings = Math.floor(attempt / TRIES_PER_DOUBLING);
+    const sleep = clock.sleep(fullJitterMs(RETRY, doublings, random), stop);
     const hurry = this.#hurry.wait(stop);
     await Promise.race([sleep, hurry]).catch(() => {}); // aborted: the caller sees it
     done.abort();

@@ -10,6 +10,12 @@ export type LinkLedger = Pick<Ledger, "head" | "inventory" | "accept">;
 /** The part of the outbox the link drains. */
 export type LinkOutbox = Pick<Outbox, "changes" | "pending" | "acknowledge">;
 
+/**
+ * Told the cloud's wall clock at the beginning of each session, before any report goes up, and the
+ * monotonic time it was asked at.
+ */
+export type TimeListener = (serverMs: number, askedMonotonicMs: number) => Promise<void>;
+
 /** What enrolment gave this node, as PEM. */
 export interface IdentityFiles {
   certificate: string;

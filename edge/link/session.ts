@@ -6,8 +6,9 @@
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { fullJitterMs } from "../../shared/async/backoff.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
+import { Wakeup } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
-import { AppError, errorChain } from "../../shared/errors.ts";
+import { AppError, errorChain, isAppError } from "../../shared/errors.ts";
 import {
   type Frame,
   type GoAway,
@@ -25,10 +26,10 @@ import { Outgoing } from "../../shared/wire/outgoing.ts";
 import { fromConnectError } from "../../shared/wire/rpc_errors.ts";
 import type { TrafficCounters } from "./counters.ts";
 import type { Connection } from "./dial.ts";
-import type { Identity } from "./identity.ts";
 import { Inbound } from "./inbound.ts";
 import { Outbound } from "./outbound.ts";
-import type { LinkLedger, LinkOutbox, TunnelHandler } from "./port.ts";
+import type { LinkLedger, LinkOutbox, TimeListener, TunnelHandler } from "./port.ts";
+import type { LinkIdentity } from "./transport.ts";
 import { Tunnel } from "./tunnel.ts";
 
 const PROTOCOL_VERSION = 1;
@@ -50,7 +51,7 @@ const log = roomLogger("edge", "link");
 
 export interface LinkSessionOptions {
   connection: Connection;
-  identity: Identity;
+  identity: LinkIdentity;
   instanceId: string;
   sessionNumber: bigint;
   softwareVersion: string;
@@ -65,6 +66,8 @@ export interface LinkSessionOptions {
   onLive: () => void;
   /** Called at every message of the hub. */
   onHeard: () => void;
+  /** See LinkOptions. */
+  onTime: TimeListener | undefined;
 }
 
 /** Why the hub let us go. */
@@ -82,8 +85,10 @@ export class LinkSession {
   readonly #options: LinkSessionOptions;
   readonly #outgoing = new Outgoing<SessionRequest>({ urgentMax: URGENT_MAX });
   readonly #inbound: Inbound;
+  readonly #tunnelWanted = new Wakeup();
   #outbound: Outbound | undefined;
   #lastHeardMs = 0;
+  #helloAtMs = 0;
   #counter = 0n;
 
   constructor(options: LinkSessionOptions) {
@@ -126,6 +131,7 @@ export class LinkSession {
         const { message } = response;
         if (message.case === "welcome") {
           welcomed.abort();
+          await this.#tellTime(message.value);
           this.#begin(message.value, scope);
         } else this.#receive(message);
       }
@@ -143,7 +149,19 @@ export class LinkSession {
     }
   }
 
+  /** Before anything is sent: stamps that were wrong are put right first. */
+  async #tellTime({ serverTimeMs }: Welcome): Promise<void> {
+    if (serverTimeMs <= 0n) return; // a cloud that does not say
+    try {
+      await this.#options.onTime?.(Number(serverTimeMs), this.#helloAtMs);
+    } catch (error) {
+      if (!isAppError(error)) throw error;
+      log.warn("Stamps not corrected", { error: errorChain(error) });
+    }
+  }
+
   #hello(): void {
+    this.#helloAtMs = this.#options.clock.monotonicMs();
     const { instanceId, sessionNumber, softwareVersion, startedAtMs, ledger } = this.#options;
     const { cloudId, generation, digest } = ledger.head;
     this.#send({
@@ -176,7 +194,7 @@ export class LinkSession {
     scope.spawn("outbound", (signal) => outbound.run(signal));
     scope.spawn("acknowledgements", (signal) => outbound.runAcknowledgements(signal));
     scope.spawn("heartbeats", (signal) => this.#beat(heartbeatMs, signal));
-    scope.spawn("tunnel", (signal) => this.#keepTunnel(signal));
+    scope.spawn("tunnel", (signal) => this.#keepTunnel(welcome.tunnelOnDemand, signal));
     scope.spawn("renewal", (signal) => this.#keepRenewed(signal));
     onLive();
   }
@@ -191,6 +209,8 @@ export class LinkSession {
         return this.#inbound.requestInventory();
       case "reportAck":
         return this.#outbound.acknowledge(message.value.sequences);
+      case "openTunnel":
+        return this.#tunnelWanted.wake();
       case "heartbeat":
         if (!message.value.reply) this.#heartbeat(message.value.counter, true);
         return;
@@ -227,9 +247,11 @@ export class LinkSession {
   }
 
   /** A tunnel that fails is opened again; it never ends the session. */
-  async #keepTunnel(signal: AbortSignal): Promise<void> {
+  async #keepTunnel(onDemand: boolean, signal: AbortSignal): Promise<void> {
     const { clock, random } = this.#options;
     for (let attempt = 0;; attempt++) {
+      // the hub asks again for a tunnel that failed, for as long as somebody waits for it
+      if (onDemand) await this.#tunnelWanted.wait(signal);
       const beganMs = clock.monotonicMs();
       try {
         await this.#runTunnel(signal);
@@ -237,6 +259,7 @@ export class LinkSession {
         signal.throwIfAborted();
         log.debug("Tunnel failed", { error: errorChain(error) });
       }
+      if (onDemand) continue;
       if (clock.monotonicMs() - beganMs > TUNNEL_RETRY.maxMs) attempt = 0;
       await clock.sleep(fullJitterMs(TUNNEL_RETRY, attempt, random), signal);
     }

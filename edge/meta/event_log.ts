@@ -23,6 +23,9 @@ const MESSAGE_CHARS_MAX = 1024;
 const DROPS_PER_EVENT = 4;
 const COMPONENT = "skerry-edge";
 
+/** Says on an event by how much its stamps were put right, and when. */
+const CORRECTED = "skerry.dev/time-corrected";
+
 interface Row {
   same: string;
   /** Wall clock, as the rows carry it over restarts. */
@@ -45,6 +48,8 @@ export class DurableEventLog implements EventLog {
   readonly #rows = new Map<string, Row>();
   /** Key of the latest row of each (object, reason, message). */
   readonly #latest = new Map<string, string>();
+  /** Monotonic times of what this process recorded since the time was last known. */
+  readonly #unsure = new Map<string, { firstMs?: number; lastMs: number }>();
 
   constructor(options: EventLogOptions) {
     this.#options = options;
@@ -66,6 +71,54 @@ export class DurableEventLog implements EventLog {
       .sort((a, b) => compareText(a.lastTimestamp ?? "", b.lastTimestamp ?? ""));
   }
 
+  /**
+   * The time is known now. Events recorded since it was last known, or since the start, get their
+   * right stamps where the clock was wrong by `correctionMs`; a note on each says so.
+   */
+  async timeIsKnown(
+    { originMs, correctionMs }: { originMs: number; correctionMs: number },
+  ): Promise<void> {
+    const unsure = [...this.#unsure];
+    for (const [key, { firstMs, lastMs }] of correctionMs === 0 ? [] : unsure) {
+      const event = this.#options.store.get<Event>(BUCKET.events, key);
+      if (!event) continue;
+      await this.#mutex.run(sameness(event), () =>
+        this.#correct(key, {
+          last: originMs + lastMs,
+          ...(firstMs === undefined ? {} : { first: originMs + firstMs }),
+          note: `by ${Math.round(correctionMs / 1_000)} s at ${
+            toTime(this.#options.clock.nowMs())
+          }`,
+        }));
+    }
+    for (const [key] of unsure) this.#unsure.delete(key);
+    if (correctionMs !== 0 && unsure.length > 0) this.changes.notify();
+  }
+
+  async #correct(
+    key: string,
+    { first, last, note }: { first?: number; last: number; note: string },
+  ): Promise<void> {
+    const stored = this.#options.store.get<Event>(BUCKET.events, key);
+    if (!stored) return;
+    const { metadata } = stored;
+    const time = first === undefined ? undefined : toTime(first);
+    const event: Event = {
+      ...stored,
+      metadata: {
+        ...metadata,
+        ...(time === undefined ? {} : { creationTimestamp: time }),
+        annotations: { ...metadata.annotations, [CORRECTED]: note },
+      },
+      ...(time === undefined ? {} : { firstTimestamp: time }),
+      lastTimestamp: toTime(last),
+    };
+    await this.#options.outbox.putWith("event", `event/${key}`, { kind: "event", event }, [
+      { op: "put", bucket: BUCKET.events, key, value: event },
+    ]);
+    this.#index(event, last);
+  }
+
   async #record(input: EventInput): Promise<void> {
     const nowMs = this.#options.clock.nowMs();
     const repeated = this.#repeated(sameness(input), nowMs);
@@ -80,6 +133,10 @@ export class DurableEventLog implements EventLog {
     ]);
     for (const victim of victims) this.#forget(victim);
     this.#index(event, nowMs);
+    const lastMs = this.#options.clock.monotonicMs();
+    const before = this.#unsure.get(key);
+    const firstMs = repeated ? before?.firstMs : lastMs;
+    this.#unsure.set(key, { lastMs, ...(firstMs === undefined ? {} : { firstMs }) });
   }
 
   #repeated(same: string, nowMs: number): Event | undefined {
@@ -103,6 +160,7 @@ export class DurableEventLog implements EventLog {
   #forget(key: string): void {
     const same = this.#rows.get(key)?.same;
     this.#rows.delete(key);
+    this.#unsure.delete(key);
     if (same !== undefined && this.#latest.get(same) === key) this.#latest.delete(same);
   }
 

@@ -74,3 +74,35 @@ Deno.test("DurableEventLog cuts messages to what Kubernetes takes", async () => 
   await log.record(input("x".repeat(5000)));
   assertEquals(log.list()[0]?.message?.length, 1024);
 });
+
+Deno.test("DurableEventLog puts stamps right once the time is known, and says so", async () => {
+  const { log, open, clock, outbox } = make();
+  await log.record(input("before the restart"));
+  const log2 = open();
+  clock.ms = 1_000; // a node without a clock; its monotonic clock begins here too
+  await log2.record(input("at 1 s"));
+  clock.ms = 3_000;
+  await log2.record(input("at 1 s"));
+  await log2.record(input("at 3 s"));
+  const originMs = Date.UTC(2026, 5, 1);
+  clock.ms = 10_000;
+  await log2.timeIsKnown({ originMs, correctionMs: originMs });
+  const stamps = log2.list().map((e) => [e.message, e.firstTimestamp, e.lastTimestamp, e.count]);
+  assertEquals(stamps, [
+    ["before the restart", "2026-01-01T00:00:00Z", "2026-01-01T00:00:00Z", 1],
+    ["at 1 s", "2026-06-01T00:00:01Z", "2026-06-01T00:00:03Z", 2],
+    ["at 3 s", "2026-06-01T00:00:03Z", "2026-06-01T00:00:03Z", 1],
+  ]);
+  const notes = log2.list().map((e) => e.metadata.annotations?.["skerry.dev/time-corrected"]);
+  assertEquals(notes.map((note) => note?.startsWith(`by ${originMs / 1_000} s at `)), [
+    undefined,
+    true,
+    true,
+  ]);
+  // what goes up is what is kept
+  const sent = outbox.pending(0, 10).map((i) => i.report.kind === "event" && i.report.event);
+  assertEquals(sent.slice(1), log2.list().slice(1));
+  // nothing is put right twice
+  await log2.timeIsKnown({ originMs: 0, correctionMs: -originMs });
+  assertEquals(log2.list().map((e) => e.lastTimestamp), stamps.map(([, , last]) => last));
+});

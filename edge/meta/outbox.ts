@@ -142,6 +142,10 @@ export class DurableOutbox implements Outbox {
     this.changes.notify();
   }
 
+  holds(key: string): boolean {
+    return this.#byKey.has(key) || this.#inFlight.has(key);
+  }
+
   stats(): OutboxStats {
     let oldestAtMs: number | undefined;
     for (const { atMs } of this.#byKey.values()) {

@@ -65,6 +65,8 @@ export interface Outbox {
   pending(afterSequence: number, limit: number): OutboxItem[];
   /** Forgets items by sequence; one that was replaced meanwhile has a newer sequence and stays. */
   acknowledge(sequences: readonly number[]): Promise<void>;
+  /** True while a report of this key is on its way to the disk or not acknowledged. */
+  holds(key: string): boolean;
   stats(): OutboxStats;
 }
 

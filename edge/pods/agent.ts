@@ -4,22 +4,35 @@
  * the agent stops no container; starting it again adopts them.
  */
 import { resolve } from "@std/path";
+import { TaskScope } from "../../shared/async/task_scope.ts";
 import { Changes } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
+import type { Pod } from "../../shared/k8s/types.ts";
 import type { LocalPods } from "../api/port.ts";
 import type { ContainerRuntime } from "../cri/port.ts";
 import type { EventLog, Ledger, PodRecords } from "../meta/port.ts";
 import { Admissions } from "./admission.ts";
 import type { CgroupDriver, HostFacts } from "./cgroup.ts";
 import { ContainerStarter } from "./container_starter.ts";
+import { ContainerStopper } from "./container_stopper.ts";
 import type { DnsSettings } from "./dns.ts";
 import { PodExecutor } from "./executor.ts";
 import { Gate } from "./gate.ts";
+import { Hooks } from "./hooks.ts";
+import { Housekeeper } from "./housekeeping/housekeeper.ts";
+import { ImageGc } from "./housekeeping/image_gc.ts";
+import { LogLinks } from "./housekeeping/log_links.ts";
+import { type LogLimits, LogRotation } from "./housekeeping/log_rotation.ts";
+import type { DiskUse, ImageGcThresholds } from "./housekeeping/plan_image_gc.ts";
 import { Images } from "./images.ts";
 import { AgentPods } from "./local_pods.ts";
 import { NodeView } from "./node_view.ts";
 import { RuntimeObserver } from "./observer.ts";
 import { PodEvents } from "./pod_events.ts";
+import { NoSiteActs, type SiteActs } from "./port.ts";
+import { Checker } from "./probes/checker.ts";
+import { type NetworkChecks, systemNetworkChecks } from "./probes/network_checks.ts";
+import { Prober } from "./probes/prober.ts";
 import { Reconciler } from "./reconciler.ts";
 import { type RuntimeState, RuntimeWatch } from "./runtime_watch.ts";
 import type { Mounter } from "./volumes/mounter.ts";
@@ -30,6 +43,8 @@ export interface PodAgentOptions {
   ledger: Ledger;
   records: PodRecords;
   events: EventLog;
+  /** What people at the site asked for; nothing when left out. */
+  siteActs?: SiteActs;
   clock: Clock;
   node: {
     name: string;
@@ -49,7 +64,12 @@ export interface PodAgentOptions {
     cgroup: string;
   };
   /** As read from this machine by `readHost`. */
-  host: HostFacts & { dns: DnsSettings; hostsFile: string };
+  host: HostFacts & {
+    dns: DnsSettings;
+    hostsFile: string;
+    /** Size and space of the file system a path lies on; without it no image is collected. */
+    diskUse?: (path: string) => Promise<DiskUse>;
+  };
   dns: { clusterDns: readonly string[]; clusterDomain: string };
   cgroupDriver: CgroupDriver | "auto";
   mounter: Mounter;
@@ -59,6 +79,14 @@ export interface PodAgentOptions {
   podsAtOnceMax: number;
   /** How often the runtime is listed when it tells no events. */
   scanMs: number;
+  /** When logs are rotated, and how many files are kept. */
+  logs: LogLimits & {
+    /** Where collectors look for logs; "" for no links. Absolute. */
+    linksDir: string;
+  };
+  imageGc: ImageGcThresholds;
+  /** How probes and hooks reach the network; tests have none. */
+  network?: NetworkChecks;
 }
 
 /** What suits a node; tests and odd runtimes differ. */
@@ -67,6 +95,8 @@ export const POD_AGENT_DEFAULTS = {
   pullsMax: 3,
   podsAtOnceMax: 8,
   scanMs: 1_000,
+  logs: { bytesMax: 10 * 1024 * 1024, filesMax: 5, linksDir: "" },
+  imageGc: { highPercent: 85, lowPercent: 80 },
 } as const;
 
 export class PodAgent {
@@ -75,6 +105,8 @@ export class PodAgent {
   readonly localPods: LocalPods;
   readonly #watch: RuntimeWatch;
   readonly #reconciler: Reconciler;
+  readonly #prober: Prober;
+  readonly #housekeeper: Housekeeper;
 
   constructor(options: PodAgentOptions) {
     const { runtime, ledger, records, clock } = options;
@@ -87,32 +119,19 @@ export class PodAgent {
     const notify = () => this.changes.notify();
     const events = new PodEvents(options.events);
     const watch = new RuntimeWatch(runtime, options.cgroupDriver);
-    const node = new NodeView({
-      ledger,
-      name: options.node.name,
-      addresses: options.node.addresses,
-      allocatable: options.node.allocatable,
-      podLogsDir: dirs.podLogs,
-      seccompDir: dirs.seccomp,
-      host: options.host,
-      dns: { ...options.dns, host: options.host.dns },
-      cgroupDriver: () => watch.cgroupDriver(),
-      networkProblem: () => watch.networkProblem(),
-    });
+    const node = nodeView(options, dirs, watch);
     const volumes = new PodVolumes(dirs.pods, options.mounter);
-    const gate = new Gate(options.podsAtOnceMax);
     const images = new Images({ runtime, events, clock, pullsMax: options.pullsMax });
-    const { hostsFile } = options.host;
-    const starter = new ContainerStarter({
-      runtime,
-      events,
-      node,
-      images,
-      volumes,
-      gate,
-      hostsFile,
-    });
     const observer = new RuntimeObserver(runtime, options.node.name, clock);
+    const links = new LogLinks(options.logs.linksDir, dirs.podLogs);
+    const network = options.network ?? systemNetworkChecks;
+    this.#prober = new Prober({
+      checker: new Checker(runtime, network, clock),
+      events,
+      clock,
+      onChange: (uid) => this.#reconciler.touch(uid),
+    });
+    this.#housekeeper = housekeeper(options, links, observer, watch);
     this.#watch = watch;
     this.#reconciler = new Reconciler({
       runtime,
@@ -121,10 +140,12 @@ export class PodAgent {
       clock,
       events,
       observer,
-      executor: new PodExecutor({ runtime, events, clock, node, volumes, starter, gate }),
+      executor: podExecutor(options, { events, node, volumes, images, network, links }),
       volumes,
       images,
+      prober: this.#prober,
       admissions: new Admissions(options.node.allocatable),
+      siteActs: options.siteActs ?? new NoSiteActs(),
       node,
       watch,
       cgroupRoot: options.dirs.cgroup,
@@ -138,15 +159,84 @@ export class PodAgent {
       changes: this.changes,
       runtime,
       podLogsDir: dirs.podLogs,
+      retryInMs: (uid) => this.#reconciler.retryInMs(uid),
     });
   }
 
   /** Works until `signal` aborts; leaves every container running. */
-  run(signal: AbortSignal): Promise<void> {
-    return this.#reconciler.run(signal);
+  async run(signal: AbortSignal): Promise<void> {
+    const scope = new TaskScope(signal);
+    scope.spawn("pods", (s) => this.#reconciler.run(s));
+    scope.spawn("probes", (s) => this.#prober.run(s));
+    scope.spawn("housekeeping", (s) => this.#housekeeper.run(s));
+    await scope.join();
   }
 
   runtimeState(): RuntimeState {
     return this.#watch.state;
   }
+}
+
+/** The hands of the agent: what starts and ends sandboxes and containers. */
+function podExecutor(
+  { runtime, clock, host, podsAtOnceMax }: PodAgentOptions,
+  parts: {
+    events: PodEvents;
+    node: NodeView;
+    volumes: PodVolumes;
+    images: Images;
+    network: NetworkChecks;
+    links: LogLinks;
+  },
+): PodExecutor {
+  const { events } = parts;
+  const gate = new Gate(podsAtOnceMax);
+  const hooks = new Hooks(runtime, parts.network, clock);
+  const stopper = new ContainerStopper({ runtime, events, hooks, clock });
+  const { hostsFile } = host;
+  const starter = new ContainerStarter({ runtime, ...parts, gate, hooks, stopper, hostsFile });
+  return new PodExecutor({ runtime, clock, ...parts, starter, stopper, gate });
+}
+
+function housekeeper(
+  { runtime, ledger, events, clock, node, logs, imageGc, host }: PodAgentOptions,
+  links: LogLinks,
+  observer: RuntimeObserver,
+  watch: RuntimeWatch,
+): Housekeeper {
+  return new Housekeeper({
+    clock,
+    rotation: new LogRotation(runtime, clock, logs),
+    links,
+    imageGc: new ImageGc({
+      runtime,
+      events,
+      clock,
+      nodeName: node.name,
+      thresholds: imageGc,
+      diskUse: host.diskUse,
+      desiredPods: () => ledger.list<Pod>("pods"),
+    }),
+    runningLogs: () => observer.runningLogs(),
+    isRuntimeReady: () => watch.state.ready,
+  });
+}
+
+function nodeView(
+  options: PodAgentOptions,
+  dirs: { podLogs: string; seccomp: string },
+  watch: RuntimeWatch,
+): NodeView {
+  return new NodeView({
+    ledger: options.ledger,
+    name: options.node.name,
+    addresses: options.node.addresses,
+    allocatable: options.node.allocatable,
+    podLogsDir: dirs.podLogs,
+    seccompDir: dirs.seccomp,
+    host: options.host,
+    dns: { ...options.dns, host: options.host.dns },
+    cgroupDriver: () => watch.cgroupDriver(),
+    networkProblem: () => watch.networkProblem(),
+  });
 }

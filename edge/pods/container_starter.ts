@@ -4,7 +4,10 @@ import type { Container, Pod } from "../../shared/k8s/types.ts";
 import type { ContainerRuntime } from "../cri/port.ts";
 import { resolveEnv } from "./env.ts";
 import type { PodWork, WorkSignals } from "./executor.ts";
+import type { ContainerStopper } from "./container_stopper.ts";
 import type { Gate } from "./gate.ts";
+import { HookError, type Hooks } from "./hooks.ts";
+import type { LogLinks } from "./housekeeping/log_links.ts";
 import { ImageError, type Images, type PresentImage } from "./images.ts";
 import { containerHash } from "./marks.ts";
 import type { NodeView } from "./node_view.ts";
@@ -19,6 +22,8 @@ import {
   toSandboxConfig,
 } from "./to_cri.ts";
 import type { PodVolumes, PreparedVolumes } from "./volumes/pod_volumes.ts";
+
+const GRACE_SECONDS_DEFAULT = 30;
 
 /** A step of starting a container that failed; `reason` is kubelet's word for the step. */
 class StepError extends Error {
@@ -38,6 +43,9 @@ export interface StarterOptions {
   images: Images;
   volumes: PodVolumes;
   gate: Gate;
+  hooks: Hooks;
+  links: LogLinks;
+  stopper: ContainerStopper;
   /** Content of the host's /etc/hosts, for pods on the host's network. */
   hostsFile: string;
 }
@@ -55,7 +63,7 @@ export class ContainerStarter {
   }
 
   async start(work: PodWork, action: StartContainer, context: StartContext): Promise<void> {
-    const { runtime, events, images, node, gate } = this.#options;
+    const { runtime, events, images, node, gate, links } = this.#options;
     const pod = work.pod!; // starts are planned only for desired pods
     const container = specOf(pod, action);
     // The plan was made from this very observation.
@@ -76,7 +84,7 @@ export class ContainerStarter {
       () => this.#config(work, { container, action, sandbox, image, volumes: context.volumes }),
     );
     const { name } = container;
-    await gate.run(async () => {
+    const containerId = await gate.run(async () => {
       const request = { podSandboxId: sandbox.id, config, sandboxConfig };
       const create = () => runtime.createContainer(request, shutdown);
       const containerId = await step("CreateContainerError", create);
@@ -88,6 +96,7 @@ export class ContainerStarter {
       } finally {
         await told;
       }
+      return containerId;
     }, shutdown);
     await events.emit(work.ref, {
       type: "Normal",
@@ -95,6 +104,51 @@ export class ContainerStarter {
       message: `Started container ${name}`,
       container: { name, init: action.init },
     });
+    const dir = podLogDir(work.ref, node.criContext().podLogsDir);
+    await links.put({
+      podName: work.ref.name,
+      namespace: work.ref.namespace,
+      container: name,
+      containerId,
+      path: `${dir}/${name}/${action.attempt}.log`,
+    });
+    await this.#postStart(work, { container, action, containerId }, context.signals);
+  }
+
+  /** The container counts as started only when its hook is done; one that fails ends it. */
+  async #postStart(
+    work: PodWork,
+    given: { container: Container; action: StartContainer; containerId: string },
+    { patient }: WorkSignals,
+  ): Promise<void> {
+    const { hooks, stopper, node, events } = this.#options;
+    const { container, action, containerId } = given;
+    const handler = container.lifecycle?.postStart;
+    if (!handler) return;
+    const podIp = node.podIp(work.pod, work.observed);
+    const { ref } = work;
+    try {
+      await hooks.run(handler, { ref, container, containerId, podIp }, patient);
+    } catch (error) {
+      if (!(error instanceof HookError)) throw error;
+      await events.emit(ref, {
+        type: "Warning",
+        reason: "FailedPostStartHook",
+        message: "PostStartHook failed",
+        container: { name: action.name, init: action.init },
+      });
+      await stopper.stop({
+        ref,
+        containerId,
+        container,
+        isInit: action.init,
+        preStop: container.lifecycle?.preStop,
+        podIp,
+        graceSeconds: work.pod?.spec.terminationGracePeriodSeconds ?? GRACE_SECONDS_DEFAULT,
+        message: "FailedPostStartHook",
+      }, patient);
+      throw new StepError("PostStartHookError", { cause: error });
+    }
   }
 
   async #config(
@@ -144,7 +198,8 @@ export class ContainerStarter {
       return { reason: error.reason, message: error.message };
     }
     const message = errorChain(error instanceof StepError ? error.cause : error);
-    await emit(`Error: ${message}`);
+    const isHook = error instanceof StepError && error.reason === "PostStartHookError";
+    if (!isHook) await emit(`Error: ${message}`);
     return { reason: error instanceof StepError ? error.reason : "CreateContainerError", message };
   }
 

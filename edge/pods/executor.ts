@@ -5,12 +5,14 @@
  */
 import type { Clock } from "../../shared/clock.ts";
 import { AppError, errorChain, InvariantError, isAppError } from "../../shared/errors.ts";
-import type { Pod, PodStatus } from "../../shared/k8s/types.ts";
+import type { Container, Pod, PodStatus } from "../../shared/k8s/types.ts";
 import type { PodRef } from "../../shared/wire/report.ts";
 import type { ContainerRuntime } from "../cri/port.ts";
 import { type BackoffTable, nextBackoff } from "./backoff_table.ts";
 import { ContainerStarter } from "./container_starter.ts";
+import type { ContainerStopper } from "./container_stopper.ts";
 import type { Gate } from "./gate.ts";
+import { siblings } from "./housekeeping/log_rotation.ts";
 import { ImageError } from "./images.ts";
 import type { NodeView } from "./node_view.ts";
 import type { ObservedPod } from "./observed.ts";
@@ -49,6 +51,7 @@ export interface ExecutorOptions {
   node: NodeView;
   volumes: PodVolumes;
   starter: ContainerStarter;
+  stopper: ContainerStopper;
   /** Bounds calls that make the runtime work hard, across pods. */
   gate: Gate;
 }
@@ -104,7 +107,7 @@ export class PodExecutor {
   }
 
   async #act(work: PodWork, action: PodAction, signals: WorkSignals): Promise<void> {
-    const { runtime, events, gate } = this.#options;
+    const { runtime, stopper, node, gate } = this.#options;
     const { shutdown, patient } = signals;
     switch (action.kind) {
       case "run_sandbox":
@@ -116,17 +119,17 @@ export class PodExecutor {
       case "remove_container":
         await runtime.removeContainer(action.containerId, shutdown);
         return await removeLog(action.logPath);
-      case "stop_container": {
-        const container = { name: action.name, init: isInit(work.pod, action.name) };
-        await events.emit(work.ref, {
-          type: "Normal",
-          reason: "Killing",
+      case "stop_container":
+        return await stopper.stop({
+          ref: work.ref,
+          containerId: action.containerId,
+          container: specOf(work.pod, action.name) ?? { name: action.name },
+          isInit: isInit(work.pod, action.name),
+          preStop: action.preStop,
+          podIp: node.podIp(work.pod, work.observed),
+          graceSeconds: action.graceSeconds,
           message: action.message,
-          container,
-        });
-        const timeout = BigInt(action.graceSeconds);
-        return await runtime.stopContainer({ containerId: action.containerId, timeout }, patient);
-      }
+        }, patient);
       case "start_container":
         throw new InvariantError("starts are carried out by #startAll");
     }
@@ -239,13 +242,19 @@ function rethrowUnlessFailure(error: unknown, signals: WorkSignals): void {
   }
 }
 
+function specOf(pod: Pod | undefined, name: string): Container | undefined {
+  return [...pod?.spec?.containers ?? [], ...pod?.spec?.initContainers ?? []]
+    .find((c) => c.name === name);
+}
+
 function isInit(pod: Pod | undefined, name: string): boolean {
-  return pod?.spec.initContainers?.some((c) => c.name === name) ?? false;
+  return pod?.spec?.initContainers?.some((c) => c.name === name) ?? false;
 }
 
 async function removeLog(path: string): Promise<void> {
   if (!path) return;
   try {
+    for (const rotated of await siblings(path)) await Deno.remove(rotated);
     await Deno.remove(path);
   } catch (error) {
     if (error instanceof Deno.errors.NotFound) return;

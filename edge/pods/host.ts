@@ -1,8 +1,16 @@
 /** Reads what the agent needs to know of its machine. A file that is missing counts as empty. */
+import { statfs } from "node:fs/promises";
 import { type DnsSettings, parseResolvConf } from "./dns.ts";
 import type { HostFacts } from "./cgroup.ts";
+import type { DiskUse } from "./housekeeping/plan_image_gc.ts";
 
-export async function readHost(): Promise<HostFacts & { dns: DnsSettings; hostsFile: string }> {
+export interface Host extends HostFacts {
+  dns: DnsSettings;
+  hostsFile: string;
+  diskUse: (path: string) => Promise<DiskUse>;
+}
+
+export async function readHost(): Promise<Host> {
   const [meminfo, resolvConf, hostsFile] = await Promise.all([
     textOf("/proc/meminfo"),
     textOf("/etc/resolv.conf"),
@@ -19,6 +27,16 @@ export async function readHost(): Promise<HostFacts & { dns: DnsSettings; hostsF
     maskedPaths: await throttlePaths(),
     dns: parseResolvConf(resolvConf),
     hostsFile,
+    diskUse: readDiskUse,
+  };
+}
+
+/** Size and space of the file system `path` lies on. */
+async function readDiskUse(path: string): Promise<DiskUse> {
+  const stats = await statfs(path);
+  return {
+    capacityBytes: stats.blocks * stats.bsize,
+    availableBytes: stats.bavail * stats.bsize,
   };
 }
 

@@ -38,6 +38,16 @@ export function parseImageName(image: string): ImageName | undefined {
   };
 }
 
+/** With registry, folder and tag written out, as runtimes list it; what is no name stays. */
+export function canonicalName(image: string): string {
+  // An id, as runtimes give it, is no name though it may look like one.
+  if (/^(sha256:)?[0-9a-f]{64}$/.test(image)) return image.replace(/^(?!sha256:)/, "sha256:");
+  const name = parseImageName(image);
+  if (!name) return image;
+  const tail = /(:[^:@/]+)?(@[^/]+)?$/.exec(name.reference)?.[0] ?? "";
+  return `${name.registry}/${name.path}${tail}`;
+}
+
 interface DockerAuth {
   username?: string;
   password?: string;

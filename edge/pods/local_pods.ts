@@ -14,6 +14,7 @@ export interface AgentPodsOptions {
   changes: Changes;
   runtime: ContainerRuntime;
   podLogsDir: string;
+  retryInMs: (uid: string) => number | undefined;
 }
 
 interface LogQuery {
@@ -36,6 +37,10 @@ export class AgentPods implements LocalPods {
       const record = records.get(pod.metadata.uid ?? "");
       return { apiVersion: "v1", kind: "Pod", ...pod, status: record?.status ?? pod.status ?? {} };
     });
+  }
+
+  retryInMs(uid: string): number | undefined {
+    return this.#options.retryInMs(uid);
   }
 
   subscribe(listener: () => void): () => void {

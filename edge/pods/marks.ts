@@ -22,6 +22,7 @@ export const ANNOTATION = {
   podGrace: "io.kubernetes.pod.terminationGracePeriod",
   podDeletionGrace: "io.kubernetes.pod.deletionGracePeriod",
   ports: "io.kubernetes.container.ports",
+  preStop: "io.kubernetes.container.preStopHandler",
 } as const;
 
 export const TERMINATION_MESSAGE_PATH = "/dev/termination-log";

@@ -6,6 +6,7 @@ import type { CgroupDriver, HostFacts } from "./cgroup.ts";
 import type { DnsContext } from "./dns.ts";
 import type { PodFacts } from "./downward.ts";
 import type { ConfigSource } from "./env.ts";
+import { currentSandbox, newestSandbox, type ObservedPod } from "./observed.ts";
 import type { CriContext } from "./to_cri.ts";
 import type { PayloadContext } from "./volumes/payload.ts";
 
@@ -55,6 +56,13 @@ export class NodeView {
       podIps: pod.spec.hostNetwork ? hostIps : sandboxIps,
       allocatable: this.#options.allocatable(),
     };
+  }
+
+  /** Where probes and hooks reach the pod; "" while it has no address. */
+  podIp(pod: Pod | undefined, observed: ObservedPod): string {
+    const sandbox = currentSandbox(observed) ?? newestSandbox(observed);
+    const isOnHost = pod?.spec?.hostNetwork ?? sandbox?.hostNetwork ?? false;
+    return (isOnHost ? this.addresses()[0] : sandbox?.ips[0]) ?? "";
   }
 
   source(pod: Pod): ConfigSource {

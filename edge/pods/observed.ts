@@ -3,6 +3,8 @@
  * monotonic clock, so an ended container carries `endedAtMs` on that clock besides the runtime's
  * wall stamps; a jump of the wall clock then neither lengthens nor shortens a back-off.
  */
+import type { LifecycleHandler } from "../../shared/k8s/types.ts";
+
 export interface ObservedSandbox {
   id: string;
   attempt: number;
@@ -10,6 +12,8 @@ export interface ObservedSandbox {
   createdAtMs: number;
   hostNetwork: boolean;
   ips: string[];
+  /** An act of the site ends it. */
+  replaced?: boolean;
 }
 
 export type ObservedState = "created" | "running" | "exited" | "unknown";
@@ -37,6 +41,10 @@ export interface ObservedContainer {
   logPath: string;
   /** Grace of the pod when the container was created; for pods no longer desired. */
   graceSeconds: number | undefined;
+  /** Its preStop hook when it was created; for pods no longer desired. */
+  preStop?: LifecycleHandler;
+  /** An act of the site ends it; that it ended says nothing about the pod. */
+  replaced?: boolean;
 }
 
 export interface ObservedPod {
@@ -47,13 +55,16 @@ export interface ObservedPod {
   containers: ObservedContainer[];
 }
 
-/** The sandbox the pod lives in: READY, with containers rather than without, then the newest. */
+/**
+ * The sandbox the pod lives in: READY and not to be replaced, with containers rather than without,
+ * then the newest.
+ */
 export function currentSandbox(observed: ObservedPod): ObservedSandbox | undefined {
   const running = new Set(
     observed.containers.filter((c) => c.state === "running").map((c) => c.sandboxId),
   );
   const rank = (s: ObservedSandbox) => (running.has(s.id) ? 1 : 0);
-  return observed.sandboxes.filter((s) => s.ready)
+  return observed.sandboxes.filter((s) => s.ready && !s.replaced)
     .sort((a, b) => rank(b) - rank(a) || newerSandbox(a, b))[0];
 }
 

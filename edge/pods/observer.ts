@@ -14,9 +14,11 @@ import {
   type PodSandbox,
   PodSandboxState,
 } from "../../shared/gen/runtime/v1/api_pb.ts";
+import type { LifecycleHandler } from "../../shared/k8s/types.ts";
 import { BACKOFF_MAX_MS } from "../../shared/limits.ts";
 import type { PodRef } from "../../shared/wire/report.ts";
 import type { ContainerRuntime } from "../cri/port.ts";
+import type { LinkedLog } from "./housekeeping/log_links.ts";
 import { ANNOTATION, LABEL, NODE_MARK } from "./marks.ts";
 import type { ObservedContainer, ObservedPod, ObservedSandbox, ObservedState } from "./observed.ts";
 import { readTerminationMessage } from "./pod_files.ts";
@@ -157,6 +159,20 @@ export class RuntimeObserver {
     return observed;
   }
 
+  /** Logs of the containers that ran when they were last observed. */
+  runningLogs(): LinkedLog[] {
+    return [...this.#seen.values()].flatMap(({ ref, containers }) =>
+      [...containers.values()].filter((c) => c.state === "running" && c.logPath !== "")
+        .map((c) => ({
+          podName: ref.name,
+          namespace: ref.namespace,
+          container: c.name,
+          containerId: c.id,
+          path: c.logPath,
+        }))
+    );
+  }
+
   forget(uid: string): void {
     const seen = this.#seen.get(uid);
     if (seen && seen.sandboxPrint === "" && seen.containerPrint === "") this.#seen.delete(uid);
@@ -220,6 +236,7 @@ export class RuntimeObserver {
     const restarts = Number(listed.annotations[ANNOTATION.restartCount]);
     const grace = Number(listed.annotations[ANNOTATION.podGrace] ?? NaN);
     const exited = state === "exited";
+    const preStop = hookOf(listed.annotations[ANNOTATION.preStop]);
     return {
       id: listed.id,
       sandboxId: listed.podSandboxId,
@@ -239,6 +256,7 @@ export class RuntimeObserver {
       imageRef: status.imageRef || (known?.imageRef ?? ""),
       logPath: status.logPath,
       graceSeconds: Number.isFinite(grace) ? grace : undefined,
+      ...(preStop ? { preStop } : {}),
     };
   }
 
@@ -246,6 +264,17 @@ export class RuntimeObserver {
   #endedAtMs(status: ContainerStatus): number {
     const ageMs = this.#clock.nowMs() - toMs(status.finishedAt);
     return this.#clock.monotonicMs() - Math.min(BACKOFF_MAX_MS, Math.max(0, ageMs));
+  }
+}
+
+/** The hook as it was written down; what cannot be read is none. */
+function hookOf(annotation: string | undefined): LifecycleHandler | undefined {
+  if (!annotation) return undefined;
+  try {
+    const hook: unknown = JSON.parse(annotation);
+    return typeof hook === "object" && hook !== null ? hook : undefined;
+  } catch {
+    return undefined;
   }
 }
 

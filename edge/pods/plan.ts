@@ -4,7 +4,7 @@
  * worker executes, observes anew and asks again, until there is nothing to do: so a plan holds only
  * the next step, and every action may fail or be lost without harm.
  */
-import type { Container, Pod, PodStatus } from "../../shared/k8s/types.ts";
+import type { Container, LifecycleHandler, Pod, PodStatus } from "../../shared/k8s/types.ts";
 import { type BackoffEntry, backoffUntil, goDuration } from "./backoff_table.ts";
 import { containerHash, podTitle } from "./marks.ts";
 import {
@@ -17,6 +17,8 @@ import {
   runsOf,
 } from "./observed.ts";
 import { planGarbage } from "./plan_garbage.ts";
+import { restartsAfter } from "./plan_restart.ts";
+import { healthOf, type PodHealth } from "./probes/health.ts";
 
 export interface StartContainer {
   kind: "start_container";
@@ -39,6 +41,7 @@ export type PodAction =
     name: string;
     graceSeconds: number;
     message: string;
+    preStop?: LifecycleHandler;
   }
   | { kind: "remove_container"; containerId: string; logPath: string };
 
@@ -62,18 +65,26 @@ export interface PlanInput {
   observed: ObservedPod;
   previous: PodStatus | undefined;
   backoffs: ReadonlyMap<string, BackoffEntry>;
+  /** What probes say of running containers. */
+  health?: PodHealth;
+  /** The site wants the pod stopped, and the cloud has not decided. */
+  held?: boolean;
+  /** How long the pod has been ending: all its containers share one grace. */
+  endingForMs?: number;
   nowMs: number;
 }
 
+const GRACE_SECONDS_DEFAULT = 30;
+/** How a container ends that is killed. */
+const KILLED_CODE = 137;
 /** kubelet never gives the runtime less than this to stop a container. */
 const GRACE_SECONDS_MIN = 2;
-const GRACE_SECONDS_DEFAULT = 30;
 
 export function planPod(input: PlanInput): PodPlan {
   const { pod, observed, previous } = input;
-  if (!pod || pod.metadata.deletionTimestamp) return planEnd(pod, observed);
-  if (previous?.phase === "Succeeded" || previous?.phase === "Failed") {
-    const actions = stopEverything(pod, observed);
+  if (!pod || pod.metadata.deletionTimestamp) return planEnd(input);
+  if (previous?.phase === "Succeeded" || previous?.phase === "Failed" || input.held) {
+    const actions = stopEverything(input);
     return plan(actions.length > 0 ? actions : planGarbage(observed));
   }
   return planRunning(pod, input);
@@ -84,8 +95,9 @@ function plan(actions: PodAction[], rest: Partial<PodPlan> = {}): PodPlan {
 }
 
 /** Deleted, or not desired at all: stop, remove, done. */
-function planEnd(pod: Pod | undefined, observed: ObservedPod): PodPlan {
-  const stop = stopEverything(pod, observed);
+function planEnd(input: PlanInput): PodPlan {
+  const { observed } = input;
+  const stop = stopEverything(input);
   if (stop.length > 0) return plan(stop);
   const remove: PodAction[] = observed.containers
     .filter((c) => !observed.sandboxes.some((s) => s.id === c.sandboxId))
@@ -95,14 +107,18 @@ function planEnd(pod: Pod | undefined, observed: ObservedPod): PodPlan {
 }
 
 /** Containers first (sidecars after the ordinary ones, in reverse order), then sandboxes. */
-function stopEverything(pod: Pod | undefined, observed: ObservedPod): PodAction[] {
+function stopEverything({ pod, observed, endingForMs = 0 }: PlanInput): PodAction[] {
   const live = observed.containers.filter(isLive);
   const sidecars = (pod?.spec?.initContainers ?? []).filter(isSidecar).map((c) => c.name);
   const ordinary = live.filter((c) => !sidecars.includes(c.name));
   const lastSidecar = sidecars.findLast((name) => live.some((c) => c.name === name));
   const now = ordinary.length > 0 ? ordinary : live.filter((c) => c.name === lastSidecar);
   if (now.length > 0) {
-    return now.map((c) => stopContainer(c, graceSeconds(pod, c), `Stopping container ${c.name}`));
+    const spent = Math.floor(endingForMs / 1000);
+    return now.map((c) => {
+      const grace = graceSeconds(pod, c);
+      return stopContainer(pod, c, `Stopping container ${c.name}`, grace > 0 ? grace - spent : 0);
+    });
   }
   return observed.sandboxes.filter((s) => s.ready)
     .map((s) => ({ kind: "stop_sandbox", sandboxId: s.id }));
@@ -111,16 +127,30 @@ function stopEverything(pod: Pod | undefined, observed: ObservedPod): PodAction[
 function graceSeconds(pod: Pod | undefined, container: ObservedContainer): number {
   const grace = pod?.metadata.deletionGracePeriodSeconds ??
     pod?.spec?.terminationGracePeriodSeconds ?? container.graceSeconds ?? GRACE_SECONDS_DEFAULT;
-  return Math.max(GRACE_SECONDS_MIN, grace);
+  return grace;
 }
 
 function stopContainer(
-  container: ObservedContainer,
-  grace: number,
+  pod: Pod | undefined,
+  run: ObservedContainer,
   message: string,
+  grace = graceSeconds(pod, run),
 ): PodAction {
-  const { id: containerId, name } = container;
-  return { kind: "stop_container", containerId, name, graceSeconds: grace, message };
+  const { id: containerId, name } = run;
+  const graceSecondsLeft = Math.max(GRACE_SECONDS_MIN, grace);
+  const spec = [...pod?.spec?.containers ?? [], ...pod?.spec?.initContainers ?? []]
+    .find((c) => c.name === name);
+  const preStop = spec ? spec.lifecycle?.preStop : run.preStop;
+  // Who gives no grace wants no farewell either.
+  const hook = preStop && grace > 0 ? { preStop } : {};
+  return {
+    kind: "stop_container",
+    containerId,
+    name,
+    graceSeconds: graceSecondsLeft,
+    message,
+    ...hook,
+  };
 }
 
 function planRunning(pod: Pod, input: PlanInput): PodPlan {
@@ -132,9 +162,11 @@ function planRunning(pod: Pod, input: PlanInput): PodPlan {
     const live = observed.containers.filter((c) => isLive(c) && doomed.has(c.sandboxId));
     const stops = live.map((c) =>
       stopContainer(
+        pod,
         c,
-        graceSeconds(pod, c),
-        "Pod sandbox changed, it will be killed and re-created.",
+        c.replaced
+          ? restartMessage(c.name)
+          : "Pod sandbox changed, it will be killed and re-created.",
       )
     );
     return plan([
@@ -149,6 +181,10 @@ function planRunning(pod: Pod, input: PlanInput): PodPlan {
     return plan([{ kind: "run_sandbox", attempt, replaces: newest !== undefined }]);
   }
   return planContainers(pod, sandbox, input);
+}
+
+function restartMessage(name: string): string {
+  return `Container ${name} is restarted, as asked at the site`;
 }
 
 /** The READY sandbox, unless its network is not the one the pod asks for, or has no address. */
@@ -168,13 +204,13 @@ function wantsAnyRun(pod: Pod, observed: ObservedPod): boolean {
   });
 }
 
-function shouldRestart(pod: Pod, container: Container, last: ObservedContainer): boolean {
-  if (last.state !== "exited") return true;
-  if (isSidecar(container)) return true;
-  const policy = pod.spec.restartPolicy ?? "Always";
-  return policy === "Always" || (policy === "OnFailure" && last.exitCode !== 0);
+/** True when a run that has ended is to be followed by another. */
+export function shouldRestart(pod: Pod, container: Container, last: ObservedContainer): boolean {
+  if (last.state !== "exited" || last.replaced) return true;
+  return restartsAfter(pod, container, last.exitCode);
 }
 
+/** Of an init container: it stays and is restarted like an ordinary one. */
 export function isSidecar(container: Container): boolean {
   return container.restartPolicy === "Always";
 }
@@ -213,12 +249,12 @@ function planInit(pod: Pod, sandbox: ObservedSandbox, input: PlanInput, draft: D
     const last = here(container.name);
     if (isSidecar(container)) {
       planContainer(pod, container, { sandbox, input, draft, init: true });
-      if (!begun && last?.state !== "running") return false;
+      if (!begun && !(last?.state === "running" && isStarted(input, container, last))) return false;
       continue;
     }
     if (begun || (last?.state === "exited" && last.exitCode === 0)) continue;
     if (last?.state === "running") return false;
-    if (last && pod.spec.restartPolicy === "Never") return false;
+    if (last && !shouldRestart(pod, container, last)) return false;
     planContainer(pod, container, { sandbox, input, draft, init: true });
     return false;
   }
@@ -239,13 +275,12 @@ function planContainer(pod: Pod, container: Container, place: ContainerPlace): v
   const here = runs.find((c) => c.sandboxId === sandbox.id);
   const hash = containerHash(container);
   if (here?.state === "running") {
-    if (here.hash !== hash) {
-      draft.actions.push(stopContainer(
-        here,
-        graceSeconds(pod, here),
-        `Container ${container.name} definition changed, will be restarted`,
-      ));
+    if (here.replaced) {
+      draft.actions.push(stopContainer(pod, here, restartMessage(container.name)));
+      return;
     }
+    const stop = stopRunning(pod, container, here, input);
+    if (stop) draft.actions.push(stop);
     return;
   }
   const start: StartContainer = {
@@ -255,6 +290,11 @@ function planContainer(pod: Pod, container: Container, place: ContainerPlace): v
     attempt: nextAttempt(last, input.previous, container.name),
     sandboxId: sandbox.id,
   };
+  // What the site ended runs again at once, whatever its back-off.
+  if (here?.replaced) {
+    draft.actions.push(start);
+    return;
+  }
   // An init container that ended well in another sandbox runs again in this one, at once.
   if (here && (init && !isSidecar(container) || shouldRestart(pod, container, here))) {
     const key = `${input.observed.uid}/${container.name}/${hash}`;
@@ -271,6 +311,31 @@ function planContainer(pod: Pod, container: Container, place: ContainerPlace): v
     return;
   }
   draft.actions.push(start);
+}
+
+/** A running container that must end: it is another now, or a probe has given it up. */
+function stopRunning(
+  pod: Pod,
+  container: Container,
+  run: ObservedContainer,
+  input: PlanInput,
+): PodAction | undefined {
+  const { name } = container;
+  if (run.hash !== containerHash(container)) {
+    const message = `Container ${name} definition changed, will be restarted`;
+    return stopContainer(pod, run, message);
+  }
+  const { failed } = healthOf(input.health, container, run.id);
+  if (!failed) return undefined;
+  const probe = failed === "liveness" ? container.livenessProbe : container.startupProbe;
+  const grace = probe?.terminationGracePeriodSeconds;
+  const restarts = restartsAfter(pod, container, KILLED_CODE);
+  const message = `Container ${name} failed ${failed} probe`;
+  return stopContainer(pod, run, restarts ? `${message}, will be restarted` : message, grace);
+}
+
+function isStarted(input: PlanInput, container: Container, run: ObservedContainer): boolean {
+  return healthOf(input.health, container, run.id).started;
 }
 
 function holdBack(

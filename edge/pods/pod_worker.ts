@@ -21,7 +21,12 @@ import type { NodeView } from "./node_view.ts";
 import type { ObservedPod } from "./observed.ts";
 import type { RuntimeObserver } from "./observer.ts";
 import { planPod, type PodPlan, type Waiting } from "./plan.ts";
+import { heldWaiting, isCarriedOut, markReplaced, victimsOf, withSiteGrace } from "./plan_site.ts";
+import { DEADLINE_EXCEEDED, deadlineLeftMs, type PodVerdict } from "./plan_deadline.ts";
 import type { PodEvents } from "./pod_events.ts";
+import type { SiteAct, SiteActs } from "./port.ts";
+import type { PodHealth } from "./probes/health.ts";
+import type { Prober } from "./probes/prober.ts";
 import type { RuntimeWatch } from "./runtime_watch.ts";
 import { podStatus, rejectedStatus } from "./status.ts";
 import { podLogDir } from "./to_cri.ts";
@@ -36,7 +41,9 @@ export interface WorkerDeps {
   executor: PodExecutor;
   volumes: PodVolumes;
   images: Images;
+  prober: Prober;
   admissions: Admissions;
+  siteActs: SiteActs;
   node: NodeView;
   watch: RuntimeWatch;
   /** Where the kernel shows cgroups. */
@@ -61,6 +68,10 @@ export class PodWorker {
   #volumesStale = true;
   #failures = 0;
   #interrupt = new AbortController();
+  /** Monotonic; since when the pod has been active on the node. */
+  #activeSinceMs: number | undefined;
+  /** Monotonic; since when the pod has been ending. */
+  #endingSinceMs: number | undefined;
   /** Monotonic; when to pass again without any other cause. */
   wakeAtMs: number | undefined;
   ended = false;
@@ -81,6 +92,8 @@ export class PodWorker {
     this.#pod = pod;
     this.#failures = 0;
     this.#volumesStale = true;
+    // The new, shorter grace counts from now.
+    if (urgency(pod) < urgency(before)) this.#endingSinceMs = undefined;
     if (urgency(pod) < urgency(before) || shape(pod) !== shape(before)) {
       this.#interrupt.abort(new AppError("canceled", "The desired pod has changed"));
     }
@@ -90,6 +103,12 @@ export class PodWorker {
   sourcesChanged(): void {
     this.#failures = 0;
     this.#volumesStale = true;
+  }
+
+  /** The site asked for something, or holds the pod no more. */
+  actsChanged(): void {
+    this.#failures = 0;
+    this.#interrupt.abort(new AppError("canceled", "The site has asked for something"));
   }
 
   /** Throws only what is not this pod's own trouble: an abort, a lost runtime, a bug. */
@@ -126,8 +145,9 @@ export class PodWorker {
     signals: { shutdown: AbortSignal; patient: AbortSignal },
   ): Promise<Outcome | undefined> {
     const pod = this.#pod;
-    const observed = await this.#deps.observer.observe(this.ref, signals.shutdown);
-    if (pod && await this.#refused(pod, observed)) return undefined;
+    const seen = await this.#deps.observer.observe(this.ref, signals.shutdown);
+    if (pod && await this.#refused(pod, seen)) return undefined;
+    const observed = await this.#takeActs(seen);
     const { plan, previous } = await this.#planAndRecord(pod, observed);
     if (plan.ended) {
       await this.#finish(pod);
@@ -146,25 +166,96 @@ export class PodWorker {
     return await this.#deps.executor.run(work, plan.actions, signals);
   }
 
+  /** Begins and ends what the site asked for; what it replaces is marked in the result. */
+  async #takeActs(observed: ObservedPod): Promise<ObservedPod> {
+    const { siteActs, images } = this.#deps;
+    for (const act of this.#acts()) {
+      if (act.victims) continue;
+      await siteActs.begin(act.id, victimsOf(act, observed));
+      await this.#tellAct(act);
+      this.#waiting.clear();
+      images.forget(this.ref.uid); // whoever asks for a restart does not want to wait for a pull
+    }
+    for (const act of this.#acts()) {
+      if (!act.carriedOut && isCarriedOut(act, observed)) await siteActs.done(act.id);
+    }
+    return markReplaced(observed, this.#acts());
+  }
+
+  async #tellAct({ verb, by, container }: SiteAct): Promise<void> {
+    await this.#deps.events.emit(this.ref, {
+      type: "Normal",
+      reason: verb === "remove" ? "SiteRemove" : "SiteRestart",
+      message: `Asked at the site by ${by}: ${verb}${container ? ` container ${container}` : ""}`,
+    });
+  }
+
+  #acts(): readonly SiteAct[] {
+    return this.#deps.siteActs.of(this.ref.uid);
+  }
+
   async #planAndRecord(
     pod: Pod | undefined,
     observed: ObservedPod,
   ): Promise<{ plan: PodPlan; previous: PodStatus | undefined }> {
+    const health = this.#health(pod, observed);
+    const acts = this.#acts();
     const make = (previous: PodStatus | undefined) =>
       planPod({
-        pod,
+        pod: pod && withSiteGrace(pod, acts),
         observed,
         previous,
         backoffs: this.#backoffs,
+        health,
+        held,
+        endingForMs: this.#endingForMs(pod, previous, held),
         nowMs: this.#deps.clock.monotonicMs(),
       });
+    const held = acts.some((act) => act.holds);
     const before = this.#previous();
     const plan = make(before);
     if (!pod || isRefused(before) || specProblem(pod)) return { plan, previous: before };
     await this.#noteBackingOff(plan);
-    const status = await this.#record(pod, observed);
+    const leftMs = deadlineLeftMs(pod, before, this.#activeMs(before));
+    const verdict = leftMs === 0 ? DEADLINE_EXCEEDED : undefined;
+    if (verdict) await this.#deps.events.emit(this.ref, { type: "Normal", ...verdict });
+    const status = await this.#record(pod, observed, verdict);
     // A pod that has just become terminal is wound up, not run further.
-    return { plan: status.phase === before?.phase ? plan : make(status), previous: status };
+    const next = status.phase === before?.phase ? plan : make(status);
+    if (leftMs) {
+      const dueAtMs = this.#deps.clock.monotonicMs() + leftMs;
+      next.wakeAtMs = Math.min(next.wakeAtMs ?? dueAtMs, dueAtMs);
+    }
+    return { plan: next, previous: status };
+  }
+
+  /** How long the pod has been active; by the wall clock only across lives of the agent. */
+  #activeMs(previous: PodStatus | undefined): number {
+    const { clock } = this.#deps;
+    const nowMs = clock.monotonicMs();
+    if (this.#activeSinceMs === undefined) {
+      const startedAtMs = Date.parse(previous?.startTime ?? "");
+      const age = Number.isNaN(startedAtMs) ? 0 : clock.nowMs() - startedAtMs;
+      this.#activeSinceMs = nowMs - Math.max(0, age);
+    }
+    return nowMs - this.#activeSinceMs;
+  }
+
+  /** How long the pod has been ending; 0 while it is not to end. */
+  #endingForMs(pod: Pod | undefined, previous: PodStatus | undefined, held: boolean): number {
+    const isEnding = !pod || pod.metadata.deletionTimestamp !== undefined || held ||
+      previous?.phase === "Succeeded" || previous?.phase === "Failed";
+    const nowMs = this.#deps.clock.monotonicMs();
+    this.#endingSinceMs = isEnding ? this.#endingSinceMs ?? nowMs : undefined;
+    return isEnding ? nowMs - this.#endingSinceMs! : 0; // set above
+  }
+
+  #health(pod: Pod | undefined, observed: ObservedPod): PodHealth {
+    const { prober, node } = this.#deps;
+    const usable = pod && !specProblem(pod) ? pod : undefined;
+    const podIp = node.podIp(usable, observed);
+    const previous = this.#previous();
+    return prober.sync({ ref: this.ref, pod: usable, observed, previous, podIp });
   }
 
   /** A pod that never was on this node must be admitted first. True when it is not to run. */
@@ -212,14 +303,16 @@ export class PodWorker {
   }
 
   /** Writes the status when it differs from what is written. */
-  async #record(pod: Pod, observed: ObservedPod): Promise<PodStatus> {
+  async #record(pod: Pod, observed: ObservedPod, verdict?: PodVerdict): Promise<PodStatus> {
     const { records, admissions, node, watch, clock, onRecorded } = this.#deps;
     const previous = this.#previous();
     const status = podStatus({
       pod,
       observed,
       previous,
-      waiting: this.#waiting,
+      waiting: heldWaiting(pod, this.#acts()) ?? this.#waiting,
+      health: this.#health(pod, observed),
+      ...(verdict ? { verdict } : {}),
       hostIps: node.addresses(),
       runtimeName: watch.state.name ?? "unknown",
       nowMs: clock.nowMs(),
@@ -237,7 +330,8 @@ export class PodWorker {
 
   async #recordNow(signal: AbortSignal): Promise<void> {
     if (!this.#pod) return;
-    await this.#record(this.#pod, await this.#deps.observer.observe(this.ref, signal));
+    const observed = await this.#deps.observer.observe(this.ref, signal);
+    await this.#record(this.#pod, markReplaced(observed, this.#acts()));
   }
 
   /** At rest: changed config maps and secrets reach the volumes of running containers. */
@@ -270,7 +364,8 @@ export class PodWorker {
 
   /** Nothing is left in the runtime: the files go, and the cloud is told. */
   async #finish(pod: Pod | undefined): Promise<void> {
-    const { volumes, records, images, observer, admissions, node, onRecorded } = this.#deps;
+    const { volumes, records, images, observer, prober, admissions } = this.#deps;
+    const { node, onRecorded } = this.#deps;
     await volumes.remove(this.ref.uid);
     // What is no name was refused and has no logs; as a path it could be anyone's folder.
     if (isSafeName(this.ref.name) && isSafeName(this.ref.namespace)) {
@@ -280,6 +375,7 @@ export class PodWorker {
     if (pod || records.get(this.ref.uid)) await records.recordGone(this.ref);
     images.forget(this.ref.uid);
     observer.forget(this.ref.uid);
+    prober.forget(this.ref.uid);
     admissions.release(this.ref.uid);
     this.ended = true;
     onRecorded();

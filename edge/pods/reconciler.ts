@@ -45,6 +45,8 @@ interface Slot {
   dirty: boolean;
   version: string;
   sources: string;
+  /** Acts of the site that change what shall run. */
+  acts: string;
 }
 
 export class Reconciler {
@@ -73,19 +75,35 @@ export class Reconciler {
     return this.#everUp;
   }
 
+  /** Something about this pod has changed that no scan shows: it makes a pass. */
+  touch(uid: string): void {
+    const slot = this.#slots.get(uid);
+    if (!slot) return;
+    slot.dirty = true;
+    this.#wakeup.wake();
+  }
+
+  /** Milliseconds until a pod's next pass by itself; undefined when it waits for nothing. */
+  retryInMs(uid: string): number | undefined {
+    const wakeAtMs = this.#slots.get(uid)?.worker.wakeAtMs;
+    return wakeAtMs === undefined ? undefined : wakeAtMs - this.#options.clock.monotonicMs();
+  }
+
   async run(signal: AbortSignal): Promise<void> {
-    const { ledger } = this.#options;
-    const unsubscribe = ledger.changes.subscribe(() => {
-      this.#ledgerDirty = true;
-      this.#wakeup.wake();
-    });
+    const { ledger, siteActs } = this.#options;
+    const unsubscribes = [ledger.changes, siteActs.changes].map((changes) =>
+      changes.subscribe(() => {
+        this.#ledgerDirty = true;
+        this.#wakeup.wake();
+      })
+    );
     const scope = new TaskScope(signal);
     try {
       scope.spawn("pod loop", (s) => this.#loop(scope, s));
       scope.spawn("runtime events", (s) => this.#followEvents(s));
       await scope.join();
     } finally {
-      unsubscribe();
+      for (const unsubscribe of unsubscribes) unsubscribe();
     }
   }
 
@@ -134,11 +152,22 @@ export class Reconciler {
       slot.version = version;
       this.#setDesired(slot, pod);
     }
+    const acts = this.#actsPrint(ref.uid);
+    if (slot.acts !== acts) {
+      slot.acts = acts;
+      slot.worker.actsChanged();
+      slot.dirty = true;
+    }
     if (slot.sources !== sources) {
       slot.sources = sources;
       slot.worker.sourcesChanged();
       slot.dirty = true;
     }
+  }
+
+  /** Not what has become of them: that is the worker's own doing. */
+  #actsPrint(uid: string): string {
+    return this.#options.siteActs.of(uid).map(({ id, holds }) => `${id}=${holds}`).join();
   }
 
   #setDesired(slot: Slot, pod: Pod | undefined): void {
@@ -178,7 +207,8 @@ export class Reconciler {
     const phase = records.get(ref.uid)?.status.phase;
     if (pod && phase && phase !== "Failed" && phase !== "Succeeded") admissions.readmit(pod);
     const worker = new PodWorker(ref, pod, this.#options);
-    this.#slots.set(ref.uid, { worker, busy: false, dirty: true, ...prints });
+    const acts = this.#actsPrint(ref.uid);
+    this.#slots.set(ref.uid, { worker, busy: false, dirty: true, acts, ...prints });
   }
 
   #drop(uid: string, slot: Slot): void {

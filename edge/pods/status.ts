@@ -14,6 +14,9 @@ import type {
 import { containerStatus } from "./status_container.ts";
 import { currentSandbox, newestSandbox, type ObservedPod } from "./observed.ts";
 import { isSidecar, type Waiting } from "./plan.ts";
+import type { PodVerdict } from "./plan_deadline.ts";
+import { restartsAfter } from "./plan_restart.ts";
+import type { PodHealth } from "./probes/health.ts";
 import { qosClass } from "./qos.ts";
 
 export interface StatusInput {
@@ -21,6 +24,10 @@ export interface StatusInput {
   observed: ObservedPod;
   previous: PodStatus | undefined;
   waiting: ReadonlyMap<string, Waiting>;
+  /** What probes say of running containers. */
+  health?: PodHealth;
+  /** Set when the pod is Failed whatever its containers do. */
+  verdict?: PodVerdict;
   hostIps: readonly string[];
   /** "containerd": the scheme of container ids. */
   runtimeName: string;
@@ -33,7 +40,9 @@ export function podStatus(input: StatusInput): PodStatus {
   const initContainerStatuses = (pod.spec.initContainers ?? [])
     .map((c) => containerStatus(c, input, true));
   const containerStatuses = pod.spec.containers.map((c) => containerStatus(c, input, false));
-  const phase = phaseOf(pod, initContainerStatuses, containerStatuses, previous?.phase);
+  const phase = input.verdict
+    ? "Failed"
+    : phaseOf(pod, initContainerStatuses, containerStatuses, previous?.phase);
   const status: PodStatus = {
     phase,
     conditions: conditionsOf(input, phase, initContainerStatuses, containerStatuses),
@@ -42,8 +51,9 @@ export function podStatus(input: StatusInput): PodStatus {
     containerStatuses,
   };
   if (initContainerStatuses.length > 0) status.initContainerStatuses = initContainerStatuses;
-  if (previous?.reason) status.reason = previous.reason;
-  if (previous?.message) status.message = previous.message;
+  const { reason, message } = input.verdict ?? previous ?? {};
+  if (reason) status.reason = reason;
+  if (message) status.message = message;
   if (input.hostIps[0]) {
     status.hostIP = input.hostIps[0];
     status.hostIPs = input.hostIps.map((ip) => ({ ip }));
@@ -89,11 +99,18 @@ function phaseOf(
   previous: PodPhase | undefined,
 ): PodPhase {
   if (previous === "Succeeded" || previous === "Failed") return previous;
-  const policy = pod.spec.restartPolicy ?? "Always";
+  const specs = new Map(
+    [...pod.spec.initContainers ?? [], ...pod.spec.containers].map((c) => [c.name, c]),
+  );
+  const restarts = (s: ContainerStatus, exitCode: number) =>
+    restartsAfter(pod, specs.get(s.name)!, exitCode); // statuses are made from these very specs
   const steps = init.filter((_, i) => !isSidecar(pod.spec.initContainers![i]!));
-  const failed = steps.some((s) => (s.state?.terminated?.exitCode ?? 0) !== 0);
   const deleting = pod.metadata.deletionTimestamp !== undefined;
-  if (failed && (policy === "Never" || deleting)) return "Failed";
+  const failed = steps.some((s) => {
+    const code = s.state?.terminated?.exitCode ?? 0;
+    return code !== 0 && (deleting || !restarts(s, code));
+  });
+  if (failed) return "Failed";
   const pendingInit = steps.some((s) => s.state?.terminated?.exitCode !== 0);
   const begun = main.some((s) =>
     s.state?.running ?? s.state?.terminated ?? s.lastState?.terminated
@@ -106,10 +123,10 @@ function phaseOf(
   if (ends.length === 0) return "Pending";
   const allGood = ends.every((t) => t?.exitCode === 0);
   if (deleting) return allGood ? "Succeeded" : "Failed";
-  if (policy === "Always") return "Running";
-  if (main.some((s) => s.state?.waiting)) return "Running";
-  if (allGood) return "Succeeded";
-  return policy === "Never" ? "Failed" : "Running";
+  if (main.some((s, i) => s.state?.waiting || restarts(s, ends[i]?.exitCode ?? 0))) {
+    return "Running";
+  }
+  return allGood ? "Succeeded" : "Failed";
 }
 
 interface Verdict {
@@ -132,10 +149,12 @@ function conditionsOf(
     ? "PodFailed"
     : undefined;
   const sandbox = currentSandbox(observed);
-  const unready = main.filter((s) => !s.ready).map((s) => s.name);
+  const sidecar = (i: number) => isSidecar(pod.spec.initContainers![i]!);
+  const unready = [...init.filter((_, i) => sidecar(i)), ...main]
+    .filter((s) => !s.ready).map((s) => s.name);
   const incomplete = main.some((s) => s.state?.running)
     ? []
-    : init.filter((s) => !s.ready).map((s) => s.name);
+    : init.filter((s, i) => sidecar(i) ? !s.started : !s.ready).map((s) => s.name);
   const contained: Verdict = ended
     ? { type: "ContainersReady", ok: false, reason: ended }
     : unready.length > 0
@@ -168,15 +187,21 @@ function conditionsOf(
 }
 
 function readyVerdict(pod: Pod, contained: Verdict): Verdict {
-  const shut = (pod.spec.readinessGates ?? []).map((g) => g.conditionType).filter((type) =>
-    !pod.status?.conditions?.some((c) => c.type === type && c.status === "True")
-  );
-  if (!contained.ok || shut.length === 0) return { ...contained, type: "Ready" };
+  if (!contained.ok) return { ...contained, type: "Ready" };
+  const shut = (pod.spec.readinessGates ?? []).flatMap(({ conditionType: type }) => {
+    const found = pod.status?.conditions?.find((c) => c.type === type);
+    if (!found) {
+      return [`corresponding condition of pod readiness gate "${type}" does not exist.`];
+    }
+    if (found.status === "True") return [];
+    return [`the status of pod readiness gate "${type}" is not "True", but ${found.status}`];
+  });
+  if (shut.length === 0) return { type: "Ready", ok: true };
   return {
     type: "Ready",
     ok: false,
     reason: "ReadinessGatesNotReady",
-    message: `the status of pod readiness gate "${shut[0]}" is not "True", but False`,
+    message: shut.join(", "),
   };
 }
 

@@ -2,7 +2,8 @@
 import { toTime } from "../../shared/clock.ts";
 import type { Container, ContainerState, ContainerStatus } from "../../shared/k8s/types.ts";
 import { type ObservedContainer, runsOf } from "./observed.ts";
-import { isSidecar } from "./plan.ts";
+import { isSidecar, shouldRestart, type Waiting } from "./plan.ts";
+import { healthOf } from "./probes/health.ts";
 import type { StatusInput } from "./status.ts";
 
 export function containerStatus(
@@ -13,11 +14,11 @@ export function containerStatus(
   const runs = runsOf(input.observed, container.name);
   const last = runs[0];
   if (!last) return withoutRuns(container, input, init);
-  const waiting = input.waiting.get(container.name);
+  const waiting = waitingOf(container, last, input);
   const status: ContainerStatus = {
     name: container.name,
     ready: false,
-    started: last.state === "running",
+    started: false,
     restartCount: last.restartCount,
     image: last.image || (container.image ?? ""),
     imageID: last.imageRef,
@@ -27,8 +28,10 @@ export function containerStatus(
   const earlier = runs.slice(1).find((r) => r.state === "exited");
   if (last.state === "running") {
     status.state = { running: { startedAt: toTime(last.startedAtMs) } };
-    status.ready = !init || isSidecar(container);
-  } else if (last.state === "exited" && !waiting) {
+    const { started, ready } = healthOf(input.health, container, last.id);
+    status.started = started;
+    status.ready = ready && (!init || isSidecar(container));
+  } else if (last.state === "exited" && !waiting && !last.replaced) {
     status.state = terminated(last, input);
     status.ready = init && !isSidecar(container) && last.exitCode === 0;
   } else {
@@ -37,6 +40,18 @@ export function containerStatus(
   }
   if (!status.lastState && earlier) status.lastState = terminated(earlier, input);
   return status;
+}
+
+/** What ended for good waits for nothing, though its hook failed. */
+function waitingOf(
+  container: Container,
+  last: ObservedContainer,
+  input: StatusInput,
+): Waiting | undefined {
+  const waiting = input.waiting.get(container.name);
+  const isOver = waiting?.reason === "PostStartHookError" && last.state === "exited" &&
+    !shouldRestart(input.pod, container, last);
+  return isOver ? undefined : waiting;
 }
 
 function startingReason(input: StatusInput, init: boolean): string {

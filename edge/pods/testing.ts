@@ -10,6 +10,8 @@ import { FakeRuntime } from "../cri/fake_runtime.ts";
 import { FakeWorld, type FakeWorldOptions } from "../cri/fake_world.ts";
 import type { EventInput, EventLog, Ledger, PodRecord, PodRecords } from "../meta/port.ts";
 import { POD_AGENT_DEFAULTS, PodAgent } from "./agent.ts";
+import type { CheckAnswer, NetworkChecks } from "./probes/network_checks.ts";
+import { NoSiteActs, type SiteActs } from "./port.ts";
 import { NoMounter } from "./volumes/mounter.ts";
 
 export const IMAGE = "docker.io/skerry/busybox:1";
@@ -106,14 +108,51 @@ export class MemoryEvents implements EventLog {
   }
 }
 
+/** A network whose servers answer as a test says; by default all is well. */
+export class FakeNetwork implements NetworkChecks {
+  readonly asked: string[] = [];
+  /** By "http http://10.0.0.1:80/", "tcp 10.0.0.1:80", "grpc 10.0.0.1:80/service". */
+  answer: (what: string) => CheckAnswer | Promise<CheckAnswer> = () => ({ ok: true, message: "" });
+
+  http(check: { shown: string }, signal: AbortSignal): Promise<CheckAnswer> {
+    return this.#ask(`http ${check.shown}`, signal);
+  }
+
+  tcp(host: string, port: number, signal: AbortSignal): Promise<CheckAnswer> {
+    return this.#ask(`tcp ${host}:${port}`, signal);
+  }
+
+  grpc(
+    target: { host: string; port: number; service: string },
+    signal: AbortSignal,
+  ): Promise<CheckAnswer> {
+    return this.#ask(`grpc ${target.host}:${target.port}/${target.service}`, signal);
+  }
+
+  async #ask(what: string, signal: AbortSignal): Promise<CheckAnswer> {
+    this.asked.push(what);
+    const aborted = Promise.withResolvers<never>();
+    const onAbort = () => aborted.reject(signal.reason);
+    signal.addEventListener("abort", onAbort, { once: true });
+    try {
+      return await Promise.race([this.answer(what), aborted.promise]);
+    } finally {
+      signal.removeEventListener("abort", onAbort);
+    }
+  }
+}
+
 export class TestNode implements AsyncDisposable {
+  readonly network = new FakeNetwork();
   readonly clock = new SimClock();
   readonly world: FakeWorld;
   readonly ledger = new MemoryLedger();
   readonly records = new MemoryRecords();
   readonly events = new MemoryEvents(this.clock);
   readonly dir: string;
+  diskUse = { capacityBytes: 1e9, availableBytes: 9e8 };
   allocatable: Record<string, string> = { pods: "110" };
+  siteActs: SiteActs = new NoSiteActs();
   agent!: PodAgent;
   #scope: TaskScope | undefined;
 
@@ -143,6 +182,7 @@ export class TestNode implements AsyncDisposable {
       ledger: this.ledger.asLedger(),
       records: this.records,
       events: this.events,
+      siteActs: this.siteActs,
       clock: this.clock,
       node: {
         name: "edge-1",
@@ -162,9 +202,12 @@ export class TestNode implements AsyncDisposable {
         maskedPaths: [],
         dns: { servers: ["192.0.2.1"], searches: [], options: [] },
         hostsFile: "127.0.0.1 localhost\n",
+        diskUse: () => Promise.resolve(this.diskUse),
       },
       dns: { clusterDns: [], clusterDomain: "cluster.local" },
+      logs: { bytesMax: 1_000, filesMax: 3, linksDir: `${this.dir}/links` },
       mounter: new NoMounter(),
+      network: this.network,
     });
     const scope = new TaskScope();
     scope.spawn("agent", (signal) => this.agent.run(signal));

@@ -172,6 +172,7 @@ function containerAnnotations(
   nodeName: string,
 ): Record<string, string> {
   const grace = pod.spec.terminationGracePeriodSeconds;
+  const preStop = container.lifecycle?.preStop;
   return {
     [NODE_MARK]: nodeName,
     [ANNOTATION.hash]: containerHash(container),
@@ -179,6 +180,7 @@ function containerAnnotations(
     [ANNOTATION.messagePath]: container.terminationMessagePath ?? TERMINATION_MESSAGE_PATH,
     [ANNOTATION.messagePolicy]: container.terminationMessagePolicy ?? "File",
     ...(grace === undefined ? {} : { [ANNOTATION.podGrace]: String(grace) }),
+    ...(preStop ? { [ANNOTATION.preStop]: JSON.stringify(preStop) } : {}),
     ...(container.ports?.length ? { [ANNOTATION.ports]: JSON.stringify(container.ports) } : {}),
   };
 }

@@ -123,15 +123,36 @@ export interface ContainerSecurityContext {
   procMount?: string;
 }
 
+export interface HttpGetAction {
+  path?: string;
+  port: number | string;
+  host?: string;
+  scheme?: string;
+  httpHeaders?: { name: string; value: string }[];
+}
+
+/** What a container is asked to do at its start or before its end. */
+export interface LifecycleHandler {
+  exec?: { command?: string[] };
+  httpGet?: HttpGetAction;
+  /** Kubernetes keeps it and does nothing. */
+  tcpSocket?: { port: number | string; host?: string };
+  sleep?: { seconds: number };
+}
+
+export interface Lifecycle {
+  postStart?: LifecycleHandler;
+  preStop?: LifecycleHandler;
+}
+
+export interface ContainerRestartRule {
+  action: string;
+  exitCodes?: { operator: "In" | "NotIn"; values?: number[] };
+}
+
 export interface Probe {
   exec?: { command?: string[] };
-  httpGet?: {
-    path?: string;
-    port: number | string;
-    host?: string;
-    scheme?: string;
-    httpHeaders?: { name: string; value: string }[];
-  };
+  httpGet?: HttpGetAction;
   tcpSocket?: { port: number | string; host?: string };
   grpc?: { port: number; service?: string };
   initialDelaySeconds?: number;
@@ -154,10 +175,11 @@ export interface Container {
   resources?: ResourceRequirements;
   volumeMounts?: VolumeMount[];
   restartPolicy?: string;
+  restartPolicyRules?: ContainerRestartRule[];
   livenessProbe?: Probe;
   readinessProbe?: Probe;
   startupProbe?: Probe;
-  lifecycle?: Record<string, unknown>;
+  lifecycle?: Lifecycle;
   terminationMessagePath?: string;
   terminationMessagePolicy?: "File" | "FallbackToLogsOnError";
   imagePullPolicy?: "Always" | "IfNotPresent" | "Never";

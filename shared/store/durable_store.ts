@@ -8,62 +8,41 @@
  *       \_______________________________________________________\-> closed
  */
 import type { Clock } from "../clock.ts";
-import { AppError, isAppError } from "../errors.ts";
+import { AppError, errorChain, isAppError } from "../errors.ts";
 import { roomLogger } from "../log.ts";
+import type { BulkView } from "./bulk_view.ts";
 import type { Disk, DiskLock } from "./disk.ts";
 import { Journal, type JournalOptions } from "./journal.ts";
 import { encodeFrame } from "./journal_format.ts";
 import { STORE_LIMITS, type StoreLimits } from "./limits.ts";
 import { LOCK_NAME } from "./names.ts";
+import type { StoreOptions, StoreStats } from "./options.ts";
 import { encodeOps, type RawOp } from "./ops.ts";
-import type { ListOptions, RecoveryReport, Store, StoreOp } from "./port.ts";
+import { appends, batchLength, type Pending } from "./pending.ts";
+import type { Bulk, ListOptions, RecoveryReport, Store, StoreOp } from "./port.ts";
 import { encodeBatch } from "./records.ts";
-import { type JournalPlan, recover, type Recovered, type Segment } from "./recover.ts";
+import { type JournalPlan, MIRROR, recover, type Recovered, type Segment } from "./recover.ts";
 import { planPrune, type SnapshotFile, writeSnapshot } from "./snapshots.ts";
 import { loadSqlite } from "./sqlite_wasm.ts";
 import type { SqliteState } from "./state.ts";
-import { PLAIN_CODEC, type ValueCodec } from "./value_codec.ts";
+import { encodeCbor, PLAIN_CODEC, UNREADABLE, type ValueCodec } from "./value_codec.ts";
 
 const log = roomLogger("store");
 
-export interface StoreOptions {
-  /** Made where it is missing. One store per folder, held by a lock. */
-  dir: string;
-  disk: Disk;
-  clock: Clock;
-  limits?: Partial<StoreLimits>;
-  /** How values become bytes; sealing at rest goes here. */
-  codec?: ValueCodec;
-}
-
-export interface StoreStats {
-  commits: number;
-  /** Syncs of the journal: commits per sync is the gain of group commit. */
-  syncs: number;
-  syncMsMax: number;
-  /** Bytes handed to the disk since open: journal, room written ahead, snapshots. */
-  bytesWritten: number;
-  /** Journal bytes since the last snapshot. */
-  journalBytes: number;
-  stateBytes: number;
-  snapshots: number;
-  pendingBytes: number;
-}
-
-interface Pending {
-  ops: RawOp[];
-  bytes: number;
-  resolve(sequence: number): void;
-  reject(error: unknown): void;
-}
+/** A disk that failed is tried again by the first commit after this. */
+const RETRY_MS = 1_000;
+/** Sequences passed over then: more than one frame can hold. */
+const FENCE = 65_536;
 
 export async function openStore(options: StoreOptions): Promise<DurableStore> {
   const { dir, disk } = options;
   const limits = { ...STORE_LIMITS, ...options.limits };
+  const { clock, codec = PLAIN_CODEC, bulk } = options;
   await disk.ensureDir(dir);
   const lock = await disk.lock(`${dir}/${LOCK_NAME}`);
   try {
-    const recovered = await recover(disk, dir, await loadSqlite(), limits);
+    const sqlite = await loadSqlite();
+    const recovered = await recover({ disk, dir, sqlite, limits, clock, codec, bulk });
     for (const damage of recovered.report.damage) log.warn("Store is damaged", { dir, ...damage });
     return new DurableStore({ ...options, limits }, lock, recovered);
   } catch (error) {
@@ -81,6 +60,7 @@ export class DurableStore implements Store {
   readonly #codec: ValueCodec;
   readonly #lock: DiskLock;
   readonly #state: SqliteState;
+  readonly #bulk: BulkView;
   readonly #journalOptions: JournalOptions;
   #plan: JournalPlan;
   #journal: Journal | undefined;
@@ -92,6 +72,11 @@ export class DurableStore implements Store {
   #last: number;
   #next: number;
   #failure: unknown;
+  #failedAtMs = 0;
+  /** The bulk file holds, durably, everything up to here. */
+  #bulkThrough: number;
+  /** Position of the bulk file that present state knows. */
+  #mirrored = 0;
   #closed = false;
   #pump: Promise<void> | undefined;
   /** Settles when the snapshot being written, if any, is done. */
@@ -105,6 +90,7 @@ export class DurableStore implements Store {
     bytesWritten: 0,
     journalBytes: 0,
     snapshots: 0,
+    snapshotPauseMsMax: 0,
   };
 
   /** Use `openStore`. */
@@ -126,6 +112,8 @@ export class DurableStore implements Store {
     };
     this.recovery = recovered.report;
     this.#state = recovered.state;
+    this.#bulk = recovered.bulk;
+    this.#bulkThrough = recovered.bulk.unused ? Infinity : 0;
     this.#stateBytes = recovered.state.bytes;
     this.#plan = recovered.journal;
     this.#segments = recovered.segments;
@@ -143,11 +131,16 @@ export class DurableStore implements Store {
     return this.#last;
   }
 
+  get bulk(): Bulk {
+    return this.#bulk;
+  }
+
   get<T>(bucket: string, key: string): T | undefined {
     this.#assertOpen();
     const bytes = this.#state.get(bucket, key);
+    const value = bytes && this.#codec.decode(bucket, key, bytes);
     // The caller names the type it stored under this bucket.
-    return bytes && this.#codec.decode(bucket, key, bytes) as T;
+    return value === UNREADABLE ? undefined : value as T;
   }
 
   list<T>(bucket: string, options: ListOptions = {}): { key: string; value: T }[] {
@@ -155,7 +148,7 @@ export class DurableStore implements Store {
     return this.#state.list(bucket, options).map(({ key, value }) => ({
       key,
       value: this.#codec.decode(bucket, key, value) as T, // as in `get`
-    }));
+    })).filter((row) => row.value !== UNREADABLE);
   }
 
   count(bucket: string): number {
@@ -163,8 +156,20 @@ export class DurableStore implements Store {
     return this.#state.count(bucket);
   }
 
+  unreadable(bucket: string): string[] {
+    this.#assertOpen();
+    return this.#state.list(bucket, {})
+      .filter(({ key, value }) => this.#codec.decode(bucket, key, value) === UNREADABLE)
+      .map((row) => row.key);
+  }
+
   stats(): StoreStats {
-    return { ...this.#stats, stateBytes: this.#stateBytes, pendingBytes: this.#pendingBytes };
+    return {
+      ...this.#stats,
+      bytesWritten: this.#stats.bytesWritten + this.#bulk.bytesWritten,
+      stateBytes: this.#stateBytes,
+      pendingBytes: this.#pendingBytes,
+    };
   }
 
   commit(ops: readonly StoreOp[]): Promise<number> {
@@ -181,7 +186,7 @@ export class DurableStore implements Store {
 
   snapshot(): Promise<void> {
     const waiter = Promise.withResolvers<void>();
-    if (this.#closed || this.#failure) waiter.reject(this.#refusal());
+    if (this.#closed || this.#stopped()) waiter.reject(this.#refusal());
     else {
       this.#snapshotWaiters.push(waiter);
       this.#startPump();
@@ -195,13 +200,25 @@ export class DurableStore implements Store {
     await this.#pump;
     await this.#snapshotting;
     this.#journal?.close();
+    await this.#bulk.close();
     this.#state.close();
     await this.#lock.release();
   }
 
+  /**
+   * Lets go of the memory without a word to the disk. For tests and simulation, which kill what
+   * stands for a process and go on in the same one.
+   */
+  abandon(): void {
+    if (this.#closed) return;
+    this.#closed = true;
+    this.#state.close();
+  }
+
   #accept(ops: readonly StoreOp[]): { ops: RawOp[]; bytes: number } {
-    if (this.#closed || this.#failure) throw this.#refusal();
-    const { raw, bytes } = encodeOps(ops, this.#codec, this.#limits);
+    if (this.#closed || this.#stopped()) throw this.#refusal();
+    const encoding = { codec: this.#codec, limits: this.#limits, upMs: this.#bulk.upMs() };
+    const { raw, bytes } = encodeOps(ops, encoding);
     const { pendingBytesMax, stateBytesMax } = this.#limits;
     if (this.#pendingBytes + bytes > pendingBytesMax) {
       throw new AppError(
@@ -240,37 +257,57 @@ export class DurableStore implements Store {
     this.#pump = undefined;
   }
 
-  /** As many of the oldest commits as share a frame; at least one where there is one. */
   #takeBatch(): Pending[] {
-    let bytes = 0;
-    let count = 0;
-    for (const pending of this.#pending) {
-      if (count > 0 && bytes + pending.bytes > this.#limits.batchBytesMax) break;
-      bytes += pending.bytes;
-      count++;
-    }
+    const count = batchLength(this.#pending, this.#limits.batchBytesMax);
     const batch = count === this.#pending.length ? this.#pending : this.#pending.slice(0, count);
     this.#pending = count === this.#pending.length ? [] : this.#pending.slice(count);
     return batch;
   }
 
-  async #write(batch: readonly Pending[]): Promise<void> {
+  async #write(offered: readonly Pending[]): Promise<void> {
+    let batch = offered;
     const first = this.#next;
     try {
-      if (this.#failure) throw this.#refusal();
-      const commits = batch.map((pending) => pending.ops);
-      await this.#append(encodeFrame(encodeBatch({ seq: first, commits })));
-      this.#state.apply(commits);
-      this.#next = first + batch.length;
-      this.#last = this.#next - 1;
+      if (this.#failure) await this.#revive();
+      batch = await this.#withBulk(offered);
+      if (batch.length === 0) return;
+      const start = this.#next;
+      await this.#commitFrame(batch.map((pending) => pending.ops));
       this.#stats.commits += batch.length;
-      this.#stateBytes = this.#state.bytes;
+      batch.forEach((pending, i) => this.#settle(pending, () => pending.resolve(start + i)));
     } catch (error) {
       if (!isAppError(error, "exhausted")) this.#fail(error);
       for (const pending of batch) this.#settle(pending, () => pending.reject(this.#named(error)));
       return;
     }
-    batch.forEach((pending, i) => this.#settle(pending, () => pending.resolve(first + i)));
+    if (this.#next > first) this.#bulk.flushIfDue();
+  }
+
+  /** Durable, then visible. */
+  async #commitFrame(commits: RawOp[][]): Promise<void> {
+    const first = this.#next;
+    await this.#append(encodeFrame(encodeBatch({ seq: first, commits })));
+    this.#state.apply(commits);
+    commits.forEach((ops, i) => this.#bulk.enqueue(first + i, ops));
+    this.#next = first + commits.length;
+    this.#last = this.#next - 1;
+    this.#stateBytes = this.#state.bytes;
+  }
+
+  /** Refuses those that append where the bulk file takes nothing; the others go on. */
+  async #withBulk(batch: readonly Pending[]): Promise<readonly Pending[]> {
+    if (!batch.some(appends)) return batch;
+    try {
+      await this.#bulk.prepare();
+      if (this.#bulkThrough === Infinity) this.#bulkThrough = this.#last;
+      return batch;
+    } catch (error) {
+      const refused = isAppError(error) ? error : this.#named(error);
+      for (const pending of batch.filter(appends)) {
+        this.#settle(pending, () => pending.reject(refused));
+      }
+      return batch.filter((pending) => !appends(pending));
+    }
   }
 
   async #append(frame: Uint8Array): Promise<void> {
@@ -301,10 +338,13 @@ export class DurableStore implements Store {
     const header = { firstSequence, baseSequence };
     const journal = await Journal.create(this.#journalOptions, header);
     this.#stats.bytesWritten += journal.bytesWritten;
-    this.#segments = [
-      ...this.#segments.filter((s) => s.baseSequence < baseSequence),
-      { name: journal.name, ...header },
-    ];
+    const before = this.#segments.filter((s) => s.baseSequence < baseSequence);
+    for (const { name } of this.#segments) {
+      if (name === journal.name || before.some((s) => s.name === name)) continue;
+      // all that counts in it is before the new one; what stays is fenced off
+      await this.#disk.remove(`${this.#dir}/${name}`).catch(() => {});
+    }
+    this.#segments = [...before, { name: journal.name, ...header }];
     return journal;
   }
 
@@ -315,15 +355,15 @@ export class DurableStore implements Store {
     await this.#snapshotting;
     let write: Promise<void>;
     try {
-      if (this.#failure) throw this.#refusal();
+      if (this.#failure) await this.#revive();
+      await this.#mirrorBulk();
       const sequence = this.#last;
       if (sequence === 0 || this.#snapshots[0]?.sequence === sequence) {
         for (const waiter of waiters) waiter.resolve();
         return;
       }
       await this.#rotate();
-      this.#state.compact();
-      const bytes = this.#state.export(sequence);
+      const bytes = this.#exportState(sequence);
       this.#stats.journalBytes = 0;
       this.#raiseSnapshotMark();
       write = this.#finishSnapshot(sequence, bytes);
@@ -339,6 +379,26 @@ export class DurableStore implements Store {
     );
   }
 
+  #exportState(sequence: number): Uint8Array<ArrayBuffer> {
+    const startMs = this.#clock.monotonicMs();
+    this.#state.compact();
+    const bytes = this.#state.export(sequence);
+    const pauseMs = this.#clock.monotonicMs() - startMs;
+    this.#stats.snapshotPauseMsMax = Math.max(this.#stats.snapshotPauseMsMax, pauseMs);
+    return bytes;
+  }
+
+  /** Puts the counts of the streams into present state, so that the snapshot carries them. */
+  async #mirrorBulk(): Promise<void> {
+    if (this.#bulk.unused) return;
+    this.#bulk.flush();
+    const mirror = this.#bulk.mirror();
+    if (mirror.position === this.#mirrored) return;
+    const value = encodeCbor(mirror);
+    await this.#commitFrame([[[0, MIRROR.bucket, MIRROR.key, value]]]);
+    this.#mirrored = mirror.position;
+  }
+
   async #rotate(): Promise<void> {
     const newest = this.#segments.at(-1);
     if (this.#journal && newest?.baseSequence === this.#last) return;
@@ -352,11 +412,23 @@ export class DurableStore implements Store {
     this.#stats.snapshots++;
     this.#stats.bytesWritten += bytes.length;
     this.#snapshots = [file, ...this.#snapshots];
-    const prune = planPrune(this.#snapshots, this.#segments);
+    await this.#syncBulk(sequence);
+    const prune = planPrune(this.#snapshots, this.#segments, this.#bulkThrough);
     for (const { name } of [...prune.snapshots, ...prune.segments]) {
       await this.#disk.remove(`${this.#dir}/${name}`);
       this.#snapshots = this.#snapshots.filter((s) => s.name !== name);
       this.#segments = this.#segments.filter((s) => s.name !== name);
+    }
+  }
+
+  /** The journal is cut only behind what the bulk file holds as well. */
+  async #syncBulk(sequence: number): Promise<void> {
+    if (this.#bulkThrough === Infinity) return;
+    try {
+      await this.#bulk.sync();
+      this.#bulkThrough = Math.max(this.#bulkThrough, sequence);
+    } catch (error) {
+      log.warn("Journal is kept: bulk file cannot be synced", { error: errorChain(error) });
     }
   }
 
@@ -378,7 +450,28 @@ export class DurableStore implements Store {
   }
 
   #fail(error: unknown): void {
-    this.#failure ??= error;
+    this.#failure = error;
+    this.#failedAtMs = this.#clock.monotonicMs();
+  }
+
+  /** After an I/O error the disk is left alone for a while. */
+  #stopped(): boolean {
+    return this.#failure !== undefined &&
+      this.#clock.monotonicMs() - this.#failedAtMs < RETRY_MS;
+  }
+
+  /**
+   * Goes on after an I/O error in a new segment, which fences off what the failed write may have
+   * left: its commits were refused and must not come back.
+   */
+  async #revive(): Promise<void> {
+    if (this.#stopped()) throw this.#refusal();
+    const journal = await this.#createJournal(this.#next + FENCE, this.#last);
+    this.#journal?.close();
+    this.#journal = journal;
+    this.#next += FENCE;
+    this.#failure = undefined;
+    log.info("Store writes again", { dir: this.#dir, after: this.#last });
   }
 
   #named(error: unknown): AppError {

@@ -1,26 +1,38 @@
 import { assert, assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { SystemClock } from "../clock.ts";
 import { AppError, isAppError } from "../errors.ts";
+import { SeededRandom } from "../random.ts";
+import { SimClock } from "../testing/sim_clock.ts";
 import { DenoDisk } from "./deno_disk.ts";
 import type { Disk } from "./disk.ts";
-import { openStore, type StoreOptions } from "./durable_store.ts";
+import { openStore } from "./durable_store.ts";
+import { NATIVE_BULK } from "./native_bulk.ts";
+import type { StoreOptions } from "./options.ts";
 import type { StoreOp } from "./port.ts";
+import { simBulk } from "./sim_bulk.ts";
 import { SimDisk } from "./sim_disk.ts";
 import { storeSuite } from "./store_suite.ts";
 
 const clock = new SystemClock();
 const put = (key: string, value: unknown): StoreOp => ({ op: "put", bucket: "b", key, value });
+const openWithBulk = (disk: SimDisk) =>
+  openStore({ dir: "/s", disk, clock, bulk: simBulk(disk), limits: { bulkFlushBytes: 500 } });
 const openSim = (disk: Disk, limits: StoreOptions["limits"] = {}) =>
   openStore({ dir: "/s", disk, clock, limits: { journalChunkBytes: 4096, ...limits } });
 
 storeSuite("simulated", async () => ({
-  store: await openSim(new SimDisk()),
+  store: await openWithBulk(new SimDisk()),
   dispose: () => Promise.resolve(),
 }));
 
 storeSuite("real", async () => {
   const dir = await Deno.makeTempDir();
-  const store = await openStore({ dir: `${dir}/deep/store`, disk: new DenoDisk(), clock });
+  const store = await openStore({
+    dir: `${dir}/deep/store`,
+    disk: new DenoDisk(),
+    clock,
+    bulk: NATIVE_BULK,
+  });
   return { store, dispose: () => Deno.remove(dir, { recursive: true }) };
 });
 
@@ -131,9 +143,10 @@ Deno.test("a store on a full disk opens and serves reads", async () => {
   await full.close();
 });
 
-Deno.test("a disk that fails stops writes for good, reads go on", async () => {
+Deno.test("a disk that fails stops writes until it works again, reads go on", async () => {
   const disk = new SimDisk();
-  const store = await openSim(disk);
+  const time = new SimClock();
+  const store = await openStore({ dir: "/s", disk, clock: time });
   await store.commit([put("k", 1)]);
   disk.onAct = (act) => {
     if (act === "sync") throw new AppError("unavailable", "Cannot sync: input/output error");
@@ -145,7 +158,14 @@ Deno.test("a disk that fails stops writes for good, reads go on", async () => {
     assert(result.status === "rejected" && isAppError(result.reason, "unavailable"));
   }
   assertEquals(store.get("b", "k"), 1);
+  await time.advance(1_001);
+  const sequence = await store.commit([put("k", 4)]);
+  assert(sequence > 65_536, "what the failed write left may not be used again");
   await store.close();
+  const again = await openSim(disk.crash(new SeededRandom(1)));
+  assertEquals([again.get("b", "k"), again.recovery.damage], [4, []]);
+  assert(await again.commit([put("k", 5)]) > sequence);
+  await again.close();
 });
 
 Deno.test("a store over its bound takes deletes only", async () => {

@@ -11,7 +11,8 @@
 import { AppError, invariant } from "../errors.ts";
 import { crc32c } from "./crc32c.ts";
 
-export const JOURNAL_FORMAT = 1;
+/** 2: records may hold ops on streams. Format 1 is read, and continued in a segment of format 2. */
+export const JOURNAL_FORMAT = 2;
 export const HEADER_BYTES = 64;
 export const FRAME_OVERHEAD_BYTES = 13;
 const FRAME_HEAD_BYTES = 12;
@@ -27,6 +28,10 @@ export interface SegmentHeader {
   firstSequence: number;
   /** Sequence of the state this segment continues; later commits of older segments do not count. */
   baseSequence: number;
+}
+
+export interface ReadHeader extends SegmentHeader {
+  format: number;
 }
 
 export type Tail =
@@ -47,18 +52,19 @@ export function encodeHeader(header: SegmentHeader): Uint8Array<ArrayBuffer> {
 }
 
 /** The header, or undefined when damaged; throws `internal` for a format of a later version. */
-export function decodeHeader(bytes: Uint8Array, name: string): SegmentHeader | undefined {
+export function decodeHeader(bytes: Uint8Array, name: string): ReadHeader | undefined {
   if (bytes.length < HEADER_BYTES || MAGIC.some((b, i) => bytes[i] !== b)) return undefined;
   const view = new DataView(bytes.buffer, bytes.byteOffset);
   if (view.getUint32(60, true) !== crc32c(bytes, 0, 60)) return undefined;
   const format = view.getUint32(8, true);
-  if (format !== JOURNAL_FORMAT) {
+  if (format < 1 || format > JOURNAL_FORMAT) {
     throw new AppError(
       "internal",
-      `Cannot read ${name}: journal format must be ${JOURNAL_FORMAT}, got ${format}`,
+      `Cannot read ${name}: journal format must be <= ${JOURNAL_FORMAT}, got ${format}`,
     );
   }
   return {
+    format,
     firstSequence: Number(view.getBigUint64(16, true)),
     baseSequence: Number(view.getBigUint64(24, true)),
   };

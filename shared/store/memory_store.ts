@@ -3,14 +3,17 @@
  * values and the same order of keys and commits, nothing durable. `failNext` makes a commit fail
  * the way a disk would.
  */
+import type { Clock } from "../clock.ts";
 import { AppError } from "../errors.ts";
 import { STORE_LIMITS, type StoreLimits } from "./limits.ts";
+import { MemoryBulk } from "./memory_bulk.ts";
 import { compareKeys, encodeOps, type RawOp } from "./ops.ts";
 import type { ListOptions, RecoveryReport, Store, StoreOp } from "./port.ts";
-import { PLAIN_CODEC, type ValueCodec } from "./value_codec.ts";
+import { PLAIN_CODEC, UNREADABLE, type ValueCodec } from "./value_codec.ts";
 
 export class MemoryStore implements Store {
   readonly recovery: RecoveryReport = { lastSequence: 0, replayed: 0, tornBytes: 0, damage: [] };
+  readonly bulk: MemoryBulk;
   readonly #buckets = new Map<string, Map<string, Uint8Array<ArrayBuffer>>>();
   readonly #limits: StoreLimits;
   readonly #codec: ValueCodec;
@@ -19,9 +22,13 @@ export class MemoryStore implements Store {
   #failure: AppError | undefined;
   #closed = false;
 
-  constructor(options: { limits?: Partial<StoreLimits>; codec?: ValueCodec } = {}) {
+  /** Without a clock the operating time stands still, and no record is ever too old. */
+  constructor(
+    options: { limits?: Partial<StoreLimits>; codec?: ValueCodec; clock?: Clock } = {},
+  ) {
     this.#limits = { ...STORE_LIMITS, ...options.limits };
     this.#codec = options.codec ?? PLAIN_CODEC;
+    this.bulk = new MemoryBulk(this.#codec, options.clock);
   }
 
   get lastSequence(): number {
@@ -37,7 +44,8 @@ export class MemoryStore implements Store {
     this.#assertOpen("read");
     const bytes = this.#buckets.get(bucket)?.get(key);
     // The caller names the type it stored under this bucket.
-    return bytes && this.#codec.decode(bucket, key, bytes.slice()) as T;
+    const value = bytes && this.#codec.decode(bucket, key, bytes.slice());
+    return value === UNREADABLE ? undefined : value as T;
   }
 
   list<T>(bucket: string, options: ListOptions = {}): { key: string; value: T }[] {
@@ -51,7 +59,7 @@ export class MemoryStore implements Store {
       .map(([key, bytes]) => ({
         key,
         value: this.#codec.decode(bucket, key, bytes.slice()) as T, // as in `get`
-      }));
+      })).filter((row) => row.value !== UNREADABLE);
   }
 
   count(bucket: string): number {
@@ -59,10 +67,20 @@ export class MemoryStore implements Store {
     return this.#buckets.get(bucket)?.size ?? 0;
   }
 
+  unreadable(bucket: string): string[] {
+    return [...this.#buckets.get(bucket) ?? []]
+      .filter(([key, bytes]) => this.#codec.decode(bucket, key, bytes.slice()) === UNREADABLE)
+      .map(([key]) => key);
+  }
+
   commit(ops: readonly StoreOp[]): Promise<number> {
     try {
       this.#assertOpen("write");
-      const { raw } = encodeOps(ops, this.#codec, this.#limits);
+      const { raw } = encodeOps(ops, {
+        codec: this.#codec,
+        limits: this.#limits,
+        upMs: this.bulk.upMs(),
+      });
       // one turn of the microtask queue stands for the disk
       const done = this.#tail.then(() => this.#apply(raw));
       // the caller has the failure; the next commit only waits its turn
@@ -80,6 +98,7 @@ export class MemoryStore implements Store {
   async close(): Promise<void> {
     this.#closed = true;
     await this.#tail;
+    this.bulk.close();
   }
 
   #apply(ops: readonly RawOp[]): number {
@@ -87,12 +106,14 @@ export class MemoryStore implements Store {
     this.#failure = undefined;
     if (failure) throw failure;
     for (const op of ops) {
+      if (op[0] >= 2) continue;
       const bucket = this.#buckets.get(op[1]) ?? new Map();
       this.#buckets.set(op[1], bucket);
       if (op[0] === 0) bucket.set(op[2], op[3]);
       else bucket.delete(op[2]);
     }
-    return ++this.#last;
+    this.bulk.apply(++this.#last, ops);
+    return this.#last;
   }
 
   #assertOpen(verb: string): void {

@@ -6,6 +6,9 @@ export const LOCK_NAME = "lock";
 export const TMP_SUFFIX = ".tmp";
 export const SET_ASIDE_PREFIX = "damaged-";
 
+/** The bulk file; SQLite keeps its write-ahead log beside it under this name and "-wal". */
+export const BULK_NAME = "bulk.sqlite";
+
 const pad = (sequence: number) => String(sequence).padStart(16, "0");
 
 export function journalName(firstSequence: number): string {

@@ -29,6 +29,11 @@ function isBatch(value: unknown): value is Batch {
 }
 
 function isRawOp(op: unknown): op is RawOp {
-  if (!Array.isArray(op) || typeof op[1] !== "string" || typeof op[2] !== "string") return false;
-  return op[0] === 0 ? op[3] instanceof Uint8Array : op[0] === 1;
+  if (!Array.isArray(op) || typeof op[1] !== "string") return false;
+  if (op[0] === 3) return Array.isArray(op[2]) && op[2].every(Number.isSafeInteger);
+  if (typeof op[2] !== "string") return false;
+  if (op[0] === 1) return true;
+  if (!(op[3] instanceof Uint8Array)) return false;
+  return op[0] === 0 ||
+    op[0] === 2 && Number.isSafeInteger(op[4]) && Number.isSafeInteger(op[5]);
 }

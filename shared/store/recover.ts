@@ -4,16 +4,29 @@
  * fenced off by the next segment, which names the sequence it continues (`baseSequence`). So
  * recovery may itself be killed anywhere and simply runs again, also on a disk that is full.
  */
+import type { Clock } from "../clock.ts";
 import { AppError, isAppError } from "../errors.ts";
+import type { BulkHead, BulkOpener } from "./bulk_file.ts";
+import { BulkView } from "./bulk_view.ts";
 import type { Disk } from "./disk.ts";
-import { decodeHeader, salvageFrames, scanSegment, type SegmentHeader } from "./journal_format.ts";
+import {
+  decodeHeader,
+  JOURNAL_FORMAT,
+  salvageFrames,
+  scanSegment,
+  type SegmentHeader,
+} from "./journal_format.ts";
 import type { StoreLimits } from "./limits.ts";
 import { contentDigest, parseJournalName, parseSnapshotName, TMP_SUFFIX } from "./names.ts";
 import type { RecoveryReport } from "./port.ts";
-import { decodeBatch } from "./records.ts";
+import { type Batch, decodeBatch } from "./records.ts";
 import { SetAside } from "./set_aside.ts";
 import type { SqlJsStatic } from "./sql_js.d.ts";
 import { SqliteState } from "./state.ts";
+import { decodeCbor, type ValueCodec } from "./value_codec.ts";
+
+/** Where present state keeps the counts of the streams as of its snapshot. */
+export const MIRROR = { bucket: "_store", key: "bulk" } as const;
 
 /** After damage, sequences jump by this past the last one seen: lost ones are not used again. */
 const SEQUENCE_JUMP = 65_536;
@@ -26,8 +39,23 @@ export interface Segment extends SegmentHeader {
   name: string;
 }
 
+interface FoundSegment extends Segment {
+  format: number;
+}
+
+export interface RecoverOptions {
+  disk: Disk;
+  dir: string;
+  sqlite: SqlJsStatic;
+  limits: StoreLimits;
+  clock: Clock;
+  codec: ValueCodec;
+  bulk: BulkOpener | undefined;
+}
+
 export interface Recovered {
   state: SqliteState;
+  bulk: BulkView;
   report: RecoveryReport;
   /** Good snapshots, newest first. */
   snapshots: { name: string; sequence: number }[];
@@ -40,28 +68,28 @@ export interface Recovered {
   journalBytes: number;
 }
 
-export async function recover(
-  disk: Disk,
-  dir: string,
-  sqlite: SqlJsStatic,
-  limits: StoreLimits,
-): Promise<Recovered> {
-  const run = new Recovery(disk, dir, limits);
+export async function recover(options: RecoverOptions): Promise<Recovered> {
+  const { disk, dir, sqlite } = options;
+  const run = new Recovery(options);
   const names = (await disk.list(dir)).sort();
   await run.removeTemporary(names);
   const state = await run.loadSnapshot(names, sqlite);
+  let bulk: BulkView | undefined;
   try {
     await run.loadSegments(names);
-    for (let i = 0; i < run.segments.length; i++) await run.replay(state, i);
-    return await run.finish(state);
+    bulk = await run.openBulk(state);
+    for (let i = 0; i < run.segments.length; i++) await run.replay(state, bulk, i);
+    return await run.finish(state, bulk);
   } catch (error) {
     state.close();
+    await bulk?.close();
     throw error;
   }
 }
 
 class Recovery {
-  readonly segments: Segment[] = [];
+  readonly segments: FoundSegment[] = [];
+  readonly #options: RecoverOptions;
   readonly #disk: Disk;
   readonly #dir: string;
   readonly #aside: SetAside;
@@ -79,7 +107,9 @@ class Recovery {
   #journalBytes = 0;
   #resume: Extract<JournalPlan, { kind: "resume" }> | undefined;
 
-  constructor(disk: Disk, dir: string, limits: StoreLimits) {
+  constructor(options: RecoverOptions) {
+    const { disk, dir, limits } = options;
+    this.#options = options;
     this.#disk = disk;
     this.#dir = dir;
     this.#aside = new SetAside(disk, dir, limits.setAsideFilesMax, this.#report.damage);
@@ -113,7 +143,7 @@ class Recovery {
   }
 
   async loadSegments(names: readonly string[]): Promise<void> {
-    const found: Segment[] = [];
+    const found: FoundSegment[] = [];
     for (const name of names) {
       const parsed = parseJournalName(name);
       if (!parsed) continue;
@@ -133,19 +163,34 @@ class Recovery {
     );
   }
 
+  /** The bulk file as it is; what the journal holds beyond it follows with `replay`. */
+  async openBulk(state: SqliteState): Promise<BulkView> {
+    const { dir, bulk: opener, clock, codec, limits } = this.#options;
+    const bytes = state.get(MIRROR.bucket, MIRROR.key);
+    const mirror = bytes && decodeCbor(bytes) as BulkHead; // its snapshot's checksum held
+    const setAside = this.#aside;
+    const bulk = await BulkView.open({ dir, opener, clock, codec, limits, setAside }, mirror);
+    await bulk.requireFrom(this.segments[0]?.baseSequence ?? this.#last, mirror);
+    this.#seen = Math.max(this.#seen, bulk.position);
+    return bulk;
+  }
+
   /** Applies what is proven good of segment `index` and judges what lies behind it. */
-  async replay(state: SqliteState, index: number): Promise<void> {
+  async replay(state: SqliteState, bulk: BulkView, index: number): Promise<void> {
     const segment = this.segments[index]!;
     const until = this.segments[index + 1]?.baseSequence;
     const bytes = await this.#disk.read(this.#path(segment.name));
     const reachable = segment.baseSequence <= this.#last;
     let next = segment.firstSequence;
+    const batches: Batch[] = [];
     const { end, tail } = scanSegment(bytes, (payload) => {
       const batch = decodeBatch(payload);
       if (batch.seq !== next) return false;
       next += batch.commits.length;
       this.#seen = Math.max(this.#seen, next - 1);
-      if (reachable && next - 1 > this.#last && next - 1 <= (until ?? Infinity)) {
+      const counts = reachable && next - 1 <= (until ?? Infinity);
+      if (counts && next - 1 > bulk.position) batches.push(batch);
+      if (counts && next - 1 > this.#last) {
         state.apply(batch.commits);
         this.#report.replayed += batch.commits.length;
         this.#last = next - 1;
@@ -158,6 +203,9 @@ class Recovery {
       this.#lost = true;
       return await this.#aside.whole(segment.name, "journal does not continue what is before it");
     }
+    for (const { seq, commits } of batches) {
+      for (const [i, ops] of commits.entries()) await bulk.replay(seq + i, ops);
+    }
     this.#next = Math.max(this.#next, next);
     if (until === undefined ? tail.kind === "damaged" : next - 1 < until) {
       const what = tail.kind === "damaged" ? tail.what : "records are missing at the end";
@@ -167,13 +215,13 @@ class Recovery {
       await this.#aside.rest(segment.name, bytes, end, what);
     } else if (until === undefined && tail.kind === "torn") {
       this.#report.tornBytes += tail.bytes;
-    } else if (until === undefined) {
+    } else if (until === undefined && segment.format === JOURNAL_FORMAT) {
       const { name, baseSequence } = segment;
       this.#resume = { kind: "resume", name, baseSequence, end, allocated: bytes.length };
     }
   }
 
-  async finish(state: SqliteState): Promise<Recovered> {
+  async finish(state: SqliteState, bulk: BulkView): Promise<Recovered> {
     const report = this.#report;
     report.lastSequence = this.#last;
     const lost = this.#lost || this.#seen >= this.#next;
@@ -188,6 +236,7 @@ class Recovery {
     if (newest && report.replayed > 0) await this.#syncReplayed(newest.name);
     return {
       state,
+      bulk,
       report,
       snapshots: this.#snapshots,
       segments,

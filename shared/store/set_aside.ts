@@ -7,6 +7,9 @@ import type { Disk } from "./disk.ts";
 import { SET_ASIDE_PREFIX } from "./names.ts";
 import type { RecoveryReport } from "./port.ts";
 
+/** Rows of the report: the rest is more of the same. */
+const DAMAGE_ROWS_MAX = 100;
+
 export class SetAside {
   readonly #disk: Disk;
   readonly #dir: string;
@@ -38,6 +41,27 @@ export class SetAside {
         file.close();
       }
     });
+  }
+
+  /** Says that something is wrong where nothing can be set aside. */
+  note(what: string, file: string): void {
+    if (this.#damage.length < DAMAGE_ROWS_MAX) this.#damage.push({ what, file });
+  }
+
+  /** The bulk file and what lies beside it; an older one goes, it may be large. */
+  async bulk(name: string, beside: readonly string[], what: string): Promise<void> {
+    const there = new Set(await this.#disk.list(this.#dir).catch(() => []));
+    for (const old of there) {
+      if (old.startsWith(SET_ASIDE_PREFIX) && old.endsWith(name)) {
+        await this.#disk.remove(this.#path(old)).catch(() => {}); // best effort, as all here
+      }
+    }
+    // without its log the file is not what it was, but the log alone would damage the next one
+    for (const each of beside.filter((it) => there.has(it))) {
+      await this.#disk.remove(this.#path(each)).catch(() => {}); // as above
+    }
+    if (there.has(name)) return await this.whole(name, what);
+    this.note(what, name);
   }
 
   async #note(

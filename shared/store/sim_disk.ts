@@ -116,6 +116,11 @@ export class SimDisk implements Disk {
     });
   }
 
+  /** `writeAt` for those who cannot wait, such as SQLite. */
+  writeNow(path: string, offset: number, bytes: Uint8Array): void {
+    this.#write(this.#inode(path), offset, bytes);
+  }
+
   /** A disk as a power cut right now might leave it; this one is not touched. */
   crash(random: Random): SimDisk {
     const names = new Map(this.#durable);

@@ -44,10 +44,14 @@ export async function writeSnapshot(
   return { name, sequence };
 }
 
-/** What is no longer needed once `snapshots` (newest first) are durable. Pure. */
+/**
+ * What is no longer needed once `snapshots` (newest first) are durable and the bulk file holds
+ * everything up to `bulkThrough`. Pure.
+ */
 export function planPrune(
   snapshots: readonly SnapshotFile[],
   segments: readonly Segment[],
+  bulkThrough: number,
 ): { snapshots: SnapshotFile[]; segments: Segment[] } {
   const oldestKept = snapshots[KEPT - 1];
   if (!oldestKept) return { snapshots: [], segments: [] };
@@ -56,7 +60,7 @@ export function planPrune(
     segments: segments.filter((_, i) => {
       // all of a segment's commits that count are at or below the base of the next one
       const next = segments[i + 1];
-      return next !== undefined && next.baseSequence <= oldestKept.sequence;
+      return next !== undefined && next.baseSequence <= Math.min(oldestKept.sequence, bulkThrough);
     }),
   };
 }

@@ -73,7 +73,7 @@ export class SqliteState {
       for (const ops of commits) {
         for (const op of ops) {
           if (op[0] === 0) put.run([op[1], op[2], op[3]]);
-          else remove.run([op[1], op[2]]);
+          else if (op[0] === 1) remove.run([op[1], op[2]]);
         }
       }
       commit.run();

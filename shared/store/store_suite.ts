@@ -4,7 +4,7 @@
  */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { AppError, isAppError } from "../errors.ts";
-import type { Store, StoreOp } from "./port.ts";
+import { recordId, type Store, type StoreOp } from "./port.ts";
 
 export interface StoreUnderTest {
   store: Store;
@@ -35,6 +35,7 @@ export function storeSuite(name: string, open: Opener): void {
   readsAndWrites(test);
   ordersAndAtomicity(test);
   bounds(test);
+  streams(test);
 }
 
 type Test = (behaviour: string, body: (store: Store) => Promise<void>) => void;
@@ -166,5 +167,69 @@ function bounds(test: Test): void {
     await refuses(store, [put("k", 1, "")]);
     await store.commit([put("x".repeat(1024), 1)]);
     assertEquals(store.count("b"), 1);
+  });
+}
+
+const append = (n: number, stream = "s"): StoreOp => ({
+  op: "append",
+  stream,
+  key: `k${n}`,
+  value: { n, filler: "x".repeat(50) },
+  atMs: 1_000 + n,
+});
+
+function streams(test: Test): void {
+  const numbers = (store: Store, range: Partial<Parameters<Store["bulk"]["read"]>[1]> = {}) =>
+    store.bulk.read<{ n: number }>("s", { limit: 100, ...range }).map((row) => row.value.n);
+  const fill = async (store: Store, count: number) => {
+    const ids: number[] = [];
+    for (let n = 0; n < count; n += 2) {
+      const sequence = await store.commit([append(n), append(n, "other"), append(n + 1)]);
+      ids.push(recordId(sequence, 0), recordId(sequence, 2));
+    }
+    return ids;
+  };
+  test("reads streams by id and by time, both ways", async (store) => {
+    assertEquals([store.bulk.read("s", { limit: 9 }), store.bulk.stats("s").rows], [[], 0]);
+    const ids = await fill(store, 40);
+    assertEquals(numbers(store), Array.from({ length: 40 }, (_, n) => n));
+    assertEquals(numbers(store, { after: ids[36]! }), [37, 38, 39]);
+    assertEquals(numbers(store, { after: ids[4]!, limit: 2 }), [5, 6]);
+    assertEquals(numbers(store, { fromMs: 1_010, toMs: 1_013 }), [10, 11, 12]);
+    assertEquals(numbers(store, { newestFirst: true, limit: 3 }), [39, 38, 37]);
+    assertEquals(numbers(store, { newestFirst: true, fromMs: 1_002, toMs: 1_004 }), [3, 2]);
+    const [first] = store.bulk.read("s", { limit: 1 });
+    assertEquals([first?.id, first?.key, first?.atMs], [ids[0], "k0", 1_000]);
+  });
+  test("removes records of streams, each counted once", async (store) => {
+    const ids = await fill(store, 40);
+    const remove = (...which: number[]): StoreOp => ({
+      op: "remove",
+      stream: "s",
+      ids: which.map((i) => ids[i]!),
+    });
+    await store.commit([remove(3, 0, 1, 39)]);
+    await store.commit([remove(1, 5), { op: "put", bucket: "b", key: "k", value: 1 }]);
+    assertEquals(numbers(store, { limit: 4 }), [2, 4, 6, 7]);
+    assertEquals(numbers(store, { newestFirst: true, limit: 1 }), [38]);
+    await store.commit([remove(...ids.keys())]);
+    await store.snapshot();
+    await store.commit([append(1, "other")]);
+    const { rows, appended, removed, bytes } = store.bulk.stats("s");
+    assertEquals([numbers(store), rows, appended, removed, bytes], [[], 0, 40, 40, 0]);
+    assertEquals(store.bulk.stats("other").rows, 21);
+  });
+  test("keeps streams to their quota, oldest first, and spares what is on its way", async (store) => {
+    const kept = new Set<number>();
+    const keep = (id: number) => kept.has(id);
+    store.bulk.declare("s", { ttlMs: 1e12, rowsMax: 10, bytesMax: 1e9, keep });
+    const ids = await fill(store, 8);
+    kept.add(ids[1]!);
+    await fill(store, 40);
+    await store.snapshot();
+    const { rows, dropped } = store.bulk.stats("s");
+    assertEquals([rows, dropped], [10, { quota: 38 }]);
+    assertEquals(numbers(store).slice(0, 2), [1, 31]);
+    assertEquals(store.bulk.stats("other").rows, 24);
   });
 }

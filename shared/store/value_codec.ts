@@ -6,8 +6,12 @@
 import { Encoder } from "cbor-x";
 import { AppError } from "../errors.ts";
 
+/** What a value decodes to that is sealed with a key that is lost: as good as absent. */
+export const UNREADABLE = Symbol("unreadable");
+
 export interface ValueCodec {
   encode(bucket: string, key: string, value: unknown): Uint8Array<ArrayBuffer>;
+  /** The value, or UNREADABLE. */
   decode(bucket: string, key: string, bytes: Uint8Array<ArrayBuffer>): unknown;
 }
 

@@ -4,6 +4,7 @@
  */
 import { AppError } from "../errors.ts";
 import type { Event, Node, PodStatus } from "../k8s/types.ts";
+import { parseSiteIntent, type SiteIntent } from "./site_intent.ts";
 
 export interface PodRef {
   namespace: string;
@@ -19,7 +20,9 @@ export type Report =
   /** The node itself: labels, taints (at registration) and status. */
   | { kind: "node"; node: Node }
   /** An event to create, or to update when its name is known (count, lastTimestamp). */
-  | { kind: "event"; event: Event };
+  | { kind: "event"; event: Event }
+  /** What somebody at the site asked for; the cloud merges it by the rules of ADR 0009. */
+  | { kind: "intent"; intent: SiteIntent };
 
 export type ReportKind = Report["kind"];
 
@@ -39,8 +42,10 @@ export function parseReport(value: unknown): Report {
       return { kind: "node", node: parseObject<Node>(record.node, "report.node") };
     case "event":
       return { kind: "event", event: parseObject<Event>(record.event, "report.event") };
+    case "intent":
+      return { kind: "intent", intent: parseSiteIntent(record.intent) };
     default:
-      throw invalid("report.kind", "pod_status, pod_gone, node or event", record.kind);
+      throw invalid("report.kind", "pod_status, pod_gone, node, event or intent", record.kind);
   }
 }
 

@@ -6,7 +6,7 @@ import * as net from "node:net";
 import { NodeTunnel } from "../../cloud/tunnel/node_tunnel.ts";
 import type { DesiredSource, Projection, ReportOutcome, ReportSink } from "../../cloud/hub/port.ts";
 import { HubServer } from "../../cloud/hub/server.ts";
-import { localNames, openPki, type Pki } from "../../cloud/pki/pki.ts";
+import { openPki, type Pki } from "../../cloud/pki/pki.ts";
 import { enroll, type Enrolled } from "../../edge/link/enroll.ts";
 import { Link, type LinkOptions } from "../../edge/link/link.ts";
 import type { LinkLedger, LinkOutbox } from "../../edge/link/port.ts";
@@ -228,7 +228,7 @@ export async function makeWorld(options: { heartbeatMs?: number } = {}): Promise
   const random = new SystemRandom();
   const dir = await Deno.makeTempDir({ prefix: "skerry-hub-" });
   const pki = await openPki({ dataDir: dir, clock, random });
-  const server = await pki.signer.issueServer(localNames());
+  const server = await pki.signer.issueHub();
   const source = new MemorySource();
   const sink = new MemorySink();
   const hub = new HubServer({

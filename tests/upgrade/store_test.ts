@@ -4,11 +4,13 @@
  *
  * store_v1: journal format 1, state format 1; two snapshots, a journal of two frames behind the
  * newer one, the second with two commits.
+ * store_v2: journal format 2, bulk format 1; killed with the last commit in the journal alone.
  */
 import { assertEquals } from "@std/assert";
 import { SystemClock } from "../../shared/clock.ts";
 import { DenoDisk } from "../../shared/store/deno_disk.ts";
 import { openStore } from "../../shared/store/durable_store.ts";
+import { NATIVE_BULK } from "../../shared/store/native_bulk.ts";
 
 async function copyFixture(name: string, without: RegExp | undefined): Promise<string> {
   const to = await Deno.makeTempDir();
@@ -43,3 +45,21 @@ Deno.test("a store of format 1 opens with all it held", () => holdsV1());
 
 Deno.test("a store of format 1 opens from its older snapshot and the journal alone", () =>
   holdsV1(/^snapshot-0*3-/));
+
+Deno.test("a store of journal format 2 opens with its streams", async () => {
+  const dir = await copyFixture("store_v2", undefined);
+  const clock = new SystemClock();
+  const store = await openStore({ dir, disk: new DenoDisk(), clock, bulk: NATIVE_BULK });
+  assertEquals([store.recovery.damage, store.recovery.tornBytes], [[], 0]);
+  assertEquals(store.get("pods", "default/web"), { n: 1 });
+  const records = store.bulk.read<{ n: number }>("s", { limit: 10 });
+  assertEquals(records.map(({ key, value, atMs }) => [key, value.n, atMs]), [
+    ["k3", 3, 1003],
+    ["k4", 4, 1004],
+    ["k5", 5, 1005],
+  ]);
+  const { rows, appended, removed, dropped } = store.bulk.stats("s");
+  assertEquals([rows, appended, removed, dropped], [3, 5, 2, {}]);
+  await store.close();
+  await Deno.remove(dir, { recursive: true });
+});

@@ -22,7 +22,7 @@ export function apiResources(resources: readonly LocalResource[]): object {
         singularName: resource.singular,
         namespaced: resource.namespaced,
         kind: resource.kind,
-        verbs: ["get", "list", "watch"],
+        verbs: [...resource.plural === "pods" ? ["delete"] : [], "get", "list", "watch"],
         shortNames: resource.shortNames,
         ...(resource.plural === "pods" ? { categories: ["all"] } : {}),
       })),

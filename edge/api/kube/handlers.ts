@@ -1,6 +1,6 @@
 /**
  * get, list and watch of what the node holds, in the shape kubectl expects. Reading only: acts at
- * the site are intents and need their own rules.
+ * the site are intents and have their own rules (../site/acts.ts).
  */
 import type { Changes } from "../../../shared/async/wakeup.ts";
 import { Wakeup } from "../../../shared/async/wakeup.ts";

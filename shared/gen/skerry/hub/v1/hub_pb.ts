@@ -17,7 +17,7 @@ import type { Message } from "@bufbuild/protobuf";
  * Describes the file skerry/hub/v1/hub.proto.
  */
 export const file_skerry_hub_v1_hub: GenFile = /*@__PURE__*/
-  fileDesc("Chdza2VycnkvaHViL3YxL2h1Yi5wcm90bxINc2tlcnJ5Lmh1Yi52MSIVChNHZXRBdXRob3JpdHlSZXF1ZXN0Ii4KFEdldEF1dGhvcml0eVJlc3BvbnNlEhYKDmNhX2NlcnRpZmljYXRlGAEgASgJIk4KDUVucm9sbFJlcXVlc3QSDQoFdG9rZW4YASABKAkSEQoJbm9kZV9uYW1lGAIgASgJEhsKE2NlcnRpZmljYXRlX3JlcXVlc3QYAyABKAkiZwoORW5yb2xsUmVzcG9uc2USEwoLY2VydGlmaWNhdGUYASABKAkSFgoOY2FfY2VydGlmaWNhdGUYAiABKAkSEQoJbm9kZV9uYW1lGAMgASgJEhUKDWh1Yl9hZGRyZXNzZXMYBCADKAkiKwoMUmVuZXdSZXF1ZXN0EhsKE2NlcnRpZmljYXRlX3JlcXVlc3QYASABKAkiPAoNUmVuZXdSZXNwb25zZRITCgtjZXJ0aWZpY2F0ZRgBIAEoCRIWCg5jYV9jZXJ0aWZpY2F0ZRgCIAEoCSK+AgoOU2Vzc2lvblJlcXVlc3QSJQoFaGVsbG8YASABKAsyFC5za2VycnkuaHViLnYxLkhlbGxvSAASLQoJaW52ZW50b3J5GAIgASgLMhguc2tlcnJ5Lmh1Yi52MS5JbnZlbnRvcnlIABIwCgtkZXNpcmVkX2FjaxgDIAEoCzIZLnNrZXJyeS5odWIudjEuRGVzaXJlZEFja0gAEjYKDmRlc2lyZWRfcmVqZWN0GAQgASgLMhwuc2tlcnJ5Lmh1Yi52MS5EZXNpcmVkUmVqZWN0SAASMgoMcmVwb3J0X2JhdGNoGAUgASgLMhouc2tlcnJ5Lmh1Yi52MS5SZXBvcnRCYXRjaEgAEi0KCWhlYXJ0YmVhdBgGIAEoCzIYLnNrZXJyeS5odWIudjEuSGVhcnRiZWF0SABCCQoHbWVzc2FnZSLEAgoPU2Vzc2lvblJlc3BvbnNlEikKB3dlbGNvbWUYASABKAsyFi5za2VycnkuaHViLnYxLldlbGNvbWVIABI0Cg1kZXNpcmVkX2JhdGNoGAIgASgLMhsuc2tlcnJ5Lmh1Yi52MS5EZXNpcmVkQmF0Y2hIABIuCgpyZXBvcnRfYWNrGAMgASgLMhguc2tlcnJ5Lmh1Yi52MS5SZXBvcnRBY2tIABItCgloZWFydGJlYXQYBCABKAsyGC5za2VycnkuaHViLnYxLkhlYXJ0YmVhdEgAEjwKEWludmVudG9yeV9yZXF1ZXN0GAUgASgLMh8uc2tlcnJ5Lmh1Yi52MS5JbnZlbnRvcnlSZXF1ZXN0SAASKAoHZ29fYXdheRgGIAEoCzIVLnNrZXJyeS5odWIudjEuR29Bd2F5SABCCQoHbWVzc2FnZSK1AQoFSGVsbG8SGAoQcHJvdG9jb2xfdmVyc2lvbhgBIAEoDRITCgtpbnN0YW5jZV9pZBgCIAEoCRIWCg5zZXNzaW9uX251bWJlchgDIAEoBBIYChBzb2Z0d2FyZV92ZXJzaW9uGAQgASgJEhUKDXN0YXJ0ZWRfYXRfbXMYBSABKAMSEAoIY2xvdWRfaWQYBiABKAkSEgoKZ2VuZXJhdGlvbhgHIAEoBBIOCgZkaWdlc3QYCCABKAkioAEKB1dlbGNvbWUSGAoQcHJvdG9jb2xfdmVyc2lvbhgBIAEoDRIQCghjbG91ZF9pZBgCIAEoCRIdChVoZWFydGJlYXRfaW50ZXJ2YWxfbXMYAyABKA0SFgoObmVlZF9pbnZlbnRvcnkYBCABKAgSGAoQcmVwb3J0X2l0ZW1zX21heBgFIAEoDRIYChByZXBvcnRfYnl0ZXNfbWF4GAYgASgNIhIKEEludmVudG9yeVJlcXVlc3QifwoJSW52ZW50b3J5Ei4KB2VudHJpZXMYASADKAsyHS5za2VycnkuaHViLnYxLkludmVudG9yeUVudHJ5EgwKBG1vcmUYAiABKAgSEAoIY2xvdWRfaWQYAyABKAkSEgoKZ2VuZXJhdGlvbhgEIAEoBBIOCgZkaWdlc3QYBSABKAkiRAoOSW52ZW50b3J5RW50cnkSCwoDa2V5GAEgASgJEgsKA3VpZBgCIAEoCRIYChByZXNvdXJjZV92ZXJzaW9uGAMgASgJIp4BCgxEZXNpcmVkQmF0Y2gSEAoIY2xvdWRfaWQYASABKAkSDAoEYmFzZRgCIAEoBBISCgpnZW5lcmF0aW9uGAMgASgEEg4KBmRpZ2VzdBgEIAEoCRIrCgd1cHNlcnRzGAUgAygLMhouc2tlcnJ5Lmh1Yi52MS5EZXNpcmVkSXRlbRIPCgdkZWxldGVzGAYgAygJEgwKBG1vcmUYByABKAgiUQoLRGVzaXJlZEl0ZW0SCwoDa2V5GAEgASgJEgsKA3VpZBgCIAEoCRIYChByZXNvdXJjZV92ZXJzaW9uGAMgASgJEg4KBm9iamVjdBgEIAEoDCIwCgpEZXNpcmVkQWNrEhIKCmdlbmVyYXRpb24YASABKAQSDgoGZGlnZXN0GAIgASgJImgKDURlc2lyZWRSZWplY3QSEgoKZ2VuZXJhdGlvbhgBIAEoBBIyCgZyZWFzb24YAiABKA4yIi5za2VycnkuaHViLnYxLkRlc2lyZWRSZWplY3RSZWFzb24SDwoHbWVzc2FnZRgDIAEoCSI3CgtSZXBvcnRCYXRjaBIoCgVpdGVtcxgBIAMoCzIZLnNrZXJyeS5odWIudjEuUmVwb3J0SXRlbSI5CgpSZXBvcnRJdGVtEhAKCHNlcXVlbmNlGAEgASgEEgsKA2tleRgCIAEoCRIMCgRib2R5GAMgASgMIh4KCVJlcG9ydEFjaxIRCglzZXF1ZW5jZXMYASADKAQiPwoJSGVhcnRiZWF0Eg8KB2NvdW50ZXIYASABKAQSDQoFcmVwbHkYAiABKAgSEgoKZ2VuZXJhdGlvbhgDIAEoBCJGCgZHb0F3YXkSKwoGcmVhc29uGAEgASgOMhsuc2tlcnJ5Lmh1Yi52MS5Hb0F3YXlSZWFzb24SDwoHbWVzc2FnZRgCIAEoCSI0Cg1UdW5uZWxSZXF1ZXN0EiMKBWZyYW1lGAEgASgLMhQuc2tlcnJ5Lmh1Yi52MS5GcmFtZSI1Cg5UdW5uZWxSZXNwb25zZRIjCgVmcmFtZRgBIAEoCzIULnNrZXJyeS5odWIudjEuRnJhbWUioAIKBUZyYW1lEg4KBnN0cmVhbRgBIAEoDRIrCgVoZWxsbxgCIAEoCzIaLnNrZXJyeS5odWIudjEuVHVubmVsSGVsbG9IABIqCgRvcGVuGAMgASgLMhouc2tlcnJ5Lmh1Yi52MS5PcGVuUmVxdWVzdEgAEisKBGhlYWQYBCABKAsyGy5za2VycnkuaHViLnYxLlJlc3BvbnNlSGVhZEgAEg4KBGRhdGEYBSABKAxIABIpCgNlbmQYBiABKAsyGi5za2VycnkuaHViLnYxLkVuZE9mU3RyZWFtSAASJQoFcmVzZXQYByABKAsyFC5za2VycnkuaHViLnYxLlJlc2V0SAASFwoNd2luZG93X3VwZGF0ZRgIIAEoDUgAQgYKBGtpbmQiOgoLVHVubmVsSGVsbG8SEwoLaW5zdGFuY2VfaWQYASABKAkSFgoOc2Vzc2lvbl9udW1iZXIYAiABKAQiJQoGSGVhZGVyEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkiZQoLT3BlblJlcXVlc3QSDgoGbWV0aG9kGAEgASgJEgwKBHBhdGgYAiABKAkSJgoHaGVhZGVycxgDIAMoCzIVLnNrZXJyeS5odWIudjEuSGVhZGVyEhAKCGhhc19ib2R5GAQgASgIIlgKDFJlc3BvbnNlSGVhZBIOCgZzdGF0dXMYASABKA0SJgoHaGVhZGVycxgCIAMoCzIVLnNrZXJyeS5odWIudjEuSGVhZGVyEhAKCGhhc19ib2R5GAMgASgIIg0KC0VuZE9mU3RyZWFtIkAKBVJlc2V0EiYKBGNvZGUYASABKA4yGC5za2VycnkuaHViLnYxLlJlc2V0Q29kZRIPCgdtZXNzYWdlGAIgASgJKqcBChNEZXNpcmVkUmVqZWN0UmVhc29uEiUKIURFU0lSRURfUkVKRUNUX1JFQVNPTl9VTlNQRUNJRklFRBAAEh8KG0RFU0lSRURfUkVKRUNUX1JFQVNPTl9TVEFMRRABEiIKHkRFU0lSRURfUkVKRUNUX1JFQVNPTl9DT05GTElDVBACEiQKIERFU0lSRURfUkVKRUNUX1JFQVNPTl9OT1RfU1RPUkVEEAMqvAEKDEdvQXdheVJlYXNvbhIeChpHT19BV0FZX1JFQVNPTl9VTlNQRUNJRklFRBAAEhsKF0dPX0FXQVlfUkVBU09OX1NIVVRET1dOEAESGwoXR09fQVdBWV9SRUFTT05fUkVQTEFDRUQQAhIaChZHT19BV0FZX1JFQVNPTl9SRVZPS0VEEAMSGwoXR09fQVdBWV9SRUFTT05fUFJPVE9DT0wQBBIZChVHT19BV0FZX1JFQVNPTl9TSUxFTlQQBSqKAQoJUmVzZXRDb2RlEhoKFlJFU0VUX0NPREVfVU5TUEVDSUZJRUQQABIXChNSRVNFVF9DT0RFX0NBTkNFTEVEEAESFwoTUkVTRVRfQ09ERV9JTlRFUk5BTBACEhYKElJFU0VUX0NPREVfUkVGVVNFRBADEhcKE1JFU0VUX0NPREVfUFJPVE9DT0wQBDKzAQoRRW5yb2xsbWVudFNlcnZpY2USVwoMR2V0QXV0aG9yaXR5EiIuc2tlcnJ5Lmh1Yi52MS5HZXRBdXRob3JpdHlSZXF1ZXN0GiMuc2tlcnJ5Lmh1Yi52MS5HZXRBdXRob3JpdHlSZXNwb25zZRJFCgZFbnJvbGwSHC5za2VycnkuaHViLnYxLkVucm9sbFJlcXVlc3QaHS5za2VycnkuaHViLnYxLkVucm9sbFJlc3BvbnNlMp4BCgpIdWJTZXJ2aWNlEkwKB1Nlc3Npb24SHS5za2VycnkuaHViLnYxLlNlc3Npb25SZXF1ZXN0Gh4uc2tlcnJ5Lmh1Yi52MS5TZXNzaW9uUmVzcG9uc2UoATABEkIKBVJlbmV3Ehsuc2tlcnJ5Lmh1Yi52MS5SZW5ld1JlcXVlc3QaHC5za2VycnkuaHViLnYxLlJlbmV3UmVzcG9uc2UyWgoNVHVubmVsU2VydmljZRJJCgZUdW5uZWwSHC5za2VycnkuaHViLnYxLlR1bm5lbFJlcXVlc3QaHS5za2VycnkuaHViLnYxLlR1bm5lbFJlc3BvbnNlKAEwAWIGcHJvdG8z");
+  fileDesc("Chdza2VycnkvaHViL3YxL2h1Yi5wcm90bxINc2tlcnJ5Lmh1Yi52MSIVChNHZXRBdXRob3JpdHlSZXF1ZXN0Ii4KFEdldEF1dGhvcml0eVJlc3BvbnNlEhYKDmNhX2NlcnRpZmljYXRlGAEgASgJIk4KDUVucm9sbFJlcXVlc3QSDQoFdG9rZW4YASABKAkSEQoJbm9kZV9uYW1lGAIgASgJEhsKE2NlcnRpZmljYXRlX3JlcXVlc3QYAyABKAkiZwoORW5yb2xsUmVzcG9uc2USEwoLY2VydGlmaWNhdGUYASABKAkSFgoOY2FfY2VydGlmaWNhdGUYAiABKAkSEQoJbm9kZV9uYW1lGAMgASgJEhUKDWh1Yl9hZGRyZXNzZXMYBCADKAkiKwoMUmVuZXdSZXF1ZXN0EhsKE2NlcnRpZmljYXRlX3JlcXVlc3QYASABKAkiPAoNUmVuZXdSZXNwb25zZRITCgtjZXJ0aWZpY2F0ZRgBIAEoCRIWCg5jYV9jZXJ0aWZpY2F0ZRgCIAEoCSK+AgoOU2Vzc2lvblJlcXVlc3QSJQoFaGVsbG8YASABKAsyFC5za2VycnkuaHViLnYxLkhlbGxvSAASLQoJaW52ZW50b3J5GAIgASgLMhguc2tlcnJ5Lmh1Yi52MS5JbnZlbnRvcnlIABIwCgtkZXNpcmVkX2FjaxgDIAEoCzIZLnNrZXJyeS5odWIudjEuRGVzaXJlZEFja0gAEjYKDmRlc2lyZWRfcmVqZWN0GAQgASgLMhwuc2tlcnJ5Lmh1Yi52MS5EZXNpcmVkUmVqZWN0SAASMgoMcmVwb3J0X2JhdGNoGAUgASgLMhouc2tlcnJ5Lmh1Yi52MS5SZXBvcnRCYXRjaEgAEi0KCWhlYXJ0YmVhdBgGIAEoCzIYLnNrZXJyeS5odWIudjEuSGVhcnRiZWF0SABCCQoHbWVzc2FnZSL2AgoPU2Vzc2lvblJlc3BvbnNlEikKB3dlbGNvbWUYASABKAsyFi5za2VycnkuaHViLnYxLldlbGNvbWVIABI0Cg1kZXNpcmVkX2JhdGNoGAIgASgLMhsuc2tlcnJ5Lmh1Yi52MS5EZXNpcmVkQmF0Y2hIABIuCgpyZXBvcnRfYWNrGAMgASgLMhguc2tlcnJ5Lmh1Yi52MS5SZXBvcnRBY2tIABItCgloZWFydGJlYXQYBCABKAsyGC5za2VycnkuaHViLnYxLkhlYXJ0YmVhdEgAEjwKEWludmVudG9yeV9yZXF1ZXN0GAUgASgLMh8uc2tlcnJ5Lmh1Yi52MS5JbnZlbnRvcnlSZXF1ZXN0SAASKAoHZ29fYXdheRgGIAEoCzIVLnNrZXJyeS5odWIudjEuR29Bd2F5SAASMAoLb3Blbl90dW5uZWwYByABKAsyGS5za2VycnkuaHViLnYxLk9wZW5UdW5uZWxIAEIJCgdtZXNzYWdlIrUBCgVIZWxsbxIYChBwcm90b2NvbF92ZXJzaW9uGAEgASgNEhMKC2luc3RhbmNlX2lkGAIgASgJEhYKDnNlc3Npb25fbnVtYmVyGAMgASgEEhgKEHNvZnR3YXJlX3ZlcnNpb24YBCABKAkSFQoNc3RhcnRlZF9hdF9tcxgFIAEoAxIQCghjbG91ZF9pZBgGIAEoCRISCgpnZW5lcmF0aW9uGAcgASgEEg4KBmRpZ2VzdBgIIAEoCSLSAQoHV2VsY29tZRIYChBwcm90b2NvbF92ZXJzaW9uGAEgASgNEhAKCGNsb3VkX2lkGAIgASgJEh0KFWhlYXJ0YmVhdF9pbnRlcnZhbF9tcxgDIAEoDRIWCg5uZWVkX2ludmVudG9yeRgEIAEoCBIYChByZXBvcnRfaXRlbXNfbWF4GAUgASgNEhgKEHJlcG9ydF9ieXRlc19tYXgYBiABKA0SFgoOc2VydmVyX3RpbWVfbXMYByABKAMSGAoQdHVubmVsX29uX2RlbWFuZBgIIAEoCCIMCgpPcGVuVHVubmVsIhIKEEludmVudG9yeVJlcXVlc3QifwoJSW52ZW50b3J5Ei4KB2VudHJpZXMYASADKAsyHS5za2VycnkuaHViLnYxLkludmVudG9yeUVudHJ5EgwKBG1vcmUYAiABKAgSEAoIY2xvdWRfaWQYAyABKAkSEgoKZ2VuZXJhdGlvbhgEIAEoBBIOCgZkaWdlc3QYBSABKAkiRAoOSW52ZW50b3J5RW50cnkSCwoDa2V5GAEgASgJEgsKA3VpZBgCIAEoCRIYChByZXNvdXJjZV92ZXJzaW9uGAMgASgJIp4BCgxEZXNpcmVkQmF0Y2gSEAoIY2xvdWRfaWQYASABKAkSDAoEYmFzZRgCIAEoBBISCgpnZW5lcmF0aW9uGAMgASgEEg4KBmRpZ2VzdBgEIAEoCRIrCgd1cHNlcnRzGAUgAygLMhouc2tlcnJ5Lmh1Yi52MS5EZXNpcmVkSXRlbRIPCgdkZWxldGVzGAYgAygJEgwKBG1vcmUYByABKAgiUQoLRGVzaXJlZEl0ZW0SCwoDa2V5GAEgASgJEgsKA3VpZBgCIAEoCRIYChByZXNvdXJjZV92ZXJzaW9uGAMgASgJEg4KBm9iamVjdBgEIAEoDCIwCgpEZXNpcmVkQWNrEhIKCmdlbmVyYXRpb24YASABKAQSDgoGZGlnZXN0GAIgASgJImgKDURlc2lyZWRSZWplY3QSEgoKZ2VuZXJhdGlvbhgBIAEoBBIyCgZyZWFzb24YAiABKA4yIi5za2VycnkuaHViLnYxLkRlc2lyZWRSZWplY3RSZWFzb24SDwoHbWVzc2FnZRgDIAEoCSI3CgtSZXBvcnRCYXRjaBIoCgVpdGVtcxgBIAMoCzIZLnNrZXJyeS5odWIudjEuUmVwb3J0SXRlbSI5CgpSZXBvcnRJdGVtEhAKCHNlcXVlbmNlGAEgASgEEgsKA2tleRgCIAEoCRIMCgRib2R5GAMgASgMIh4KCVJlcG9ydEFjaxIRCglzZXF1ZW5jZXMYASADKAQiPwoJSGVhcnRiZWF0Eg8KB2NvdW50ZXIYASABKAQSDQoFcmVwbHkYAiABKAgSEgoKZ2VuZXJhdGlvbhgDIAEoBCJGCgZHb0F3YXkSKwoGcmVhc29uGAEgASgOMhsuc2tlcnJ5Lmh1Yi52MS5Hb0F3YXlSZWFzb24SDwoHbWVzc2FnZRgCIAEoCSI0Cg1UdW5uZWxSZXF1ZXN0EiMKBWZyYW1lGAEgASgLMhQuc2tlcnJ5Lmh1Yi52MS5GcmFtZSI1Cg5UdW5uZWxSZXNwb25zZRIjCgVmcmFtZRgBIAEoCzIULnNrZXJyeS5odWIudjEuRnJhbWUioAIKBUZyYW1lEg4KBnN0cmVhbRgBIAEoDRIrCgVoZWxsbxgCIAEoCzIaLnNrZXJyeS5odWIudjEuVHVubmVsSGVsbG9IABIqCgRvcGVuGAMgASgLMhouc2tlcnJ5Lmh1Yi52MS5PcGVuUmVxdWVzdEgAEisKBGhlYWQYBCABKAsyGy5za2VycnkuaHViLnYxLlJlc3BvbnNlSGVhZEgAEg4KBGRhdGEYBSABKAxIABIpCgNlbmQYBiABKAsyGi5za2VycnkuaHViLnYxLkVuZE9mU3RyZWFtSAASJQoFcmVzZXQYByABKAsyFC5za2VycnkuaHViLnYxLlJlc2V0SAASFwoNd2luZG93X3VwZGF0ZRgIIAEoDUgAQgYKBGtpbmQiOgoLVHVubmVsSGVsbG8SEwoLaW5zdGFuY2VfaWQYASABKAkSFgoOc2Vzc2lvbl9udW1iZXIYAiABKAQiJQoGSGVhZGVyEgwKBG5hbWUYASABKAkSDQoFdmFsdWUYAiABKAkiZQoLT3BlblJlcXVlc3QSDgoGbWV0aG9kGAEgASgJEgwKBHBhdGgYAiABKAkSJgoHaGVhZGVycxgDIAMoCzIVLnNrZXJyeS5odWIudjEuSGVhZGVyEhAKCGhhc19ib2R5GAQgASgIIlgKDFJlc3BvbnNlSGVhZBIOCgZzdGF0dXMYASABKA0SJgoHaGVhZGVycxgCIAMoCzIVLnNrZXJyeS5odWIudjEuSGVhZGVyEhAKCGhhc19ib2R5GAMgASgIIg0KC0VuZE9mU3RyZWFtIkAKBVJlc2V0EiYKBGNvZGUYASABKA4yGC5za2VycnkuaHViLnYxLlJlc2V0Q29kZRIPCgdtZXNzYWdlGAIgASgJKqcBChNEZXNpcmVkUmVqZWN0UmVhc29uEiUKIURFU0lSRURfUkVKRUNUX1JFQVNPTl9VTlNQRUNJRklFRBAAEh8KG0RFU0lSRURfUkVKRUNUX1JFQVNPTl9TVEFMRRABEiIKHkRFU0lSRURfUkVKRUNUX1JFQVNPTl9DT05GTElDVBACEiQKIERFU0lSRURfUkVKRUNUX1JFQVNPTl9OT1RfU1RPUkVEEAMqvAEKDEdvQXdheVJlYXNvbhIeChpHT19BV0FZX1JFQVNPTl9VTlNQRUNJRklFRBAAEhsKF0dPX0FXQVlfUkVBU09OX1NIVVRET1dOEAESGwoXR09fQVdBWV9SRUFTT05fUkVQTEFDRUQQAhIaChZHT19BV0FZX1JFQVNPTl9SRVZPS0VEEAMSGwoXR09fQVdBWV9SRUFTT05fUFJPVE9DT0wQBBIZChVHT19BV0FZX1JFQVNPTl9TSUxFTlQQBSqKAQoJUmVzZXRDb2RlEhoKFlJFU0VUX0NPREVfVU5TUEVDSUZJRUQQABIXChNSRVNFVF9DT0RFX0NBTkNFTEVEEAESFwoTUkVTRVRfQ09ERV9JTlRFUk5BTBACEhYKElJFU0VUX0NPREVfUkVGVVNFRBADEhcKE1JFU0VUX0NPREVfUFJPVE9DT0wQBDKzAQoRRW5yb2xsbWVudFNlcnZpY2USVwoMR2V0QXV0aG9yaXR5EiIuc2tlcnJ5Lmh1Yi52MS5HZXRBdXRob3JpdHlSZXF1ZXN0GiMuc2tlcnJ5Lmh1Yi52MS5HZXRBdXRob3JpdHlSZXNwb25zZRJFCgZFbnJvbGwSHC5za2VycnkuaHViLnYxLkVucm9sbFJlcXVlc3QaHS5za2VycnkuaHViLnYxLkVucm9sbFJlc3BvbnNlMp4BCgpIdWJTZXJ2aWNlEkwKB1Nlc3Npb24SHS5za2VycnkuaHViLnYxLlNlc3Npb25SZXF1ZXN0Gh4uc2tlcnJ5Lmh1Yi52MS5TZXNzaW9uUmVzcG9uc2UoATABEkIKBVJlbmV3Ehsuc2tlcnJ5Lmh1Yi52MS5SZW5ld1JlcXVlc3QaHC5za2VycnkuaHViLnYxLlJlbmV3UmVzcG9uc2UyWgoNVHVubmVsU2VydmljZRJJCgZUdW5uZWwSHC5za2VycnkuaHViLnYxLlR1bm5lbFJlcXVlc3QaHS5za2VycnkuaHViLnYxLlR1bm5lbFJlc3BvbnNlKAEwAWIGcHJvdG8z");
 
 /**
  * @generated from message skerry.hub.v1.GetAuthorityRequest
@@ -269,6 +269,12 @@ export type SessionResponse = Message<"skerry.hub.v1.SessionResponse"> & {
      */
     value: GoAway;
     case: "goAway";
+  } | {
+    /**
+     * @generated from field: skerry.hub.v1.OpenTunnel open_tunnel = 7;
+     */
+    value: OpenTunnel;
+    case: "openTunnel";
   } | { case: undefined; value?: undefined };
 };
 
@@ -384,6 +390,21 @@ export type Welcome = Message<"skerry.hub.v1.Welcome"> & {
    * @generated from field: uint32 report_bytes_max = 6;
    */
   reportBytesMax: number;
+
+  /**
+   * The cloud's wall clock at this moment, ms since 1970; 0 from a cloud that does not say. A node
+   * sets the stamps people read by it and decides nothing by it.
+   *
+   * @generated from field: int64 server_time_ms = 7;
+   */
+  serverTimeMs: bigint;
+
+  /**
+   * The node opens its tunnel when it is told to (OpenTunnel), not with the session.
+   *
+   * @generated from field: bool tunnel_on_demand = 8;
+   */
+  tunnelOnDemand: boolean;
 };
 
 /**
@@ -392,6 +413,21 @@ export type Welcome = Message<"skerry.hub.v1.Welcome"> & {
  */
 export const WelcomeSchema: GenMessage<Welcome> = /*@__PURE__*/
   messageDesc(file_skerry_hub_v1_hub, 9);
+
+/**
+ * Someone wants to reach the node, and it has no tunnel open.
+ *
+ * @generated from message skerry.hub.v1.OpenTunnel
+ */
+export type OpenTunnel = Message<"skerry.hub.v1.OpenTunnel"> & {
+};
+
+/**
+ * Describes the message skerry.hub.v1.OpenTunnel.
+ * Use `create(OpenTunnelSchema)` to create a new message.
+ */
+export const OpenTunnelSchema: GenMessage<OpenTunnel> = /*@__PURE__*/
+  messageDesc(file_skerry_hub_v1_hub, 10);
 
 /**
  * Sent when the node refused a batch: nothing more comes down until the inventory is here. The node
@@ -407,7 +443,7 @@ export type InventoryRequest = Message<"skerry.hub.v1.InventoryRequest"> & {
  * Use `create(InventoryRequestSchema)` to create a new message.
  */
 export const InventoryRequestSchema: GenMessage<InventoryRequest> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 10);
+  messageDesc(file_skerry_hub_v1_hub, 11);
 
 /**
  * @generated from message skerry.hub.v1.Inventory
@@ -448,7 +484,7 @@ export type Inventory = Message<"skerry.hub.v1.Inventory"> & {
  * Use `create(InventorySchema)` to create a new message.
  */
 export const InventorySchema: GenMessage<Inventory> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 11);
+  messageDesc(file_skerry_hub_v1_hub, 12);
 
 /**
  * @generated from message skerry.hub.v1.InventoryEntry
@@ -477,7 +513,7 @@ export type InventoryEntry = Message<"skerry.hub.v1.InventoryEntry"> & {
  * Use `create(InventoryEntrySchema)` to create a new message.
  */
 export const InventoryEntrySchema: GenMessage<InventoryEntry> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 12);
+  messageDesc(file_skerry_hub_v1_hub, 13);
 
 /**
  * The step from `base` to `generation`; applied whole or not at all. One that is larger than a
@@ -533,7 +569,7 @@ export type DesiredBatch = Message<"skerry.hub.v1.DesiredBatch"> & {
  * Use `create(DesiredBatchSchema)` to create a new message.
  */
 export const DesiredBatchSchema: GenMessage<DesiredBatch> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 13);
+  messageDesc(file_skerry_hub_v1_hub, 14);
 
 /**
  * @generated from message skerry.hub.v1.DesiredItem
@@ -567,7 +603,7 @@ export type DesiredItem = Message<"skerry.hub.v1.DesiredItem"> & {
  * Use `create(DesiredItemSchema)` to create a new message.
  */
 export const DesiredItemSchema: GenMessage<DesiredItem> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 14);
+  messageDesc(file_skerry_hub_v1_hub, 15);
 
 /**
  * The generation is on the node's disk.
@@ -591,7 +627,7 @@ export type DesiredAck = Message<"skerry.hub.v1.DesiredAck"> & {
  * Use `create(DesiredAckSchema)` to create a new message.
  */
 export const DesiredAckSchema: GenMessage<DesiredAck> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 15);
+  messageDesc(file_skerry_hub_v1_hub, 16);
 
 /**
  * @generated from message skerry.hub.v1.DesiredReject
@@ -620,7 +656,7 @@ export type DesiredReject = Message<"skerry.hub.v1.DesiredReject"> & {
  * Use `create(DesiredRejectSchema)` to create a new message.
  */
 export const DesiredRejectSchema: GenMessage<DesiredReject> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 16);
+  messageDesc(file_skerry_hub_v1_hub, 17);
 
 /**
  * @generated from message skerry.hub.v1.ReportBatch
@@ -639,7 +675,7 @@ export type ReportBatch = Message<"skerry.hub.v1.ReportBatch"> & {
  * Use `create(ReportBatchSchema)` to create a new message.
  */
 export const ReportBatchSchema: GenMessage<ReportBatch> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 17);
+  messageDesc(file_skerry_hub_v1_hub, 18);
 
 /**
  * @generated from message skerry.hub.v1.ReportItem
@@ -672,7 +708,7 @@ export type ReportItem = Message<"skerry.hub.v1.ReportItem"> & {
  * Use `create(ReportItemSchema)` to create a new message.
  */
 export const ReportItemSchema: GenMessage<ReportItem> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 18);
+  messageDesc(file_skerry_hub_v1_hub, 19);
 
 /**
  * These reports are durable in the cloud, or can never be applied: the node may forget them.
@@ -691,7 +727,7 @@ export type ReportAck = Message<"skerry.hub.v1.ReportAck"> & {
  * Use `create(ReportAckSchema)` to create a new message.
  */
 export const ReportAckSchema: GenMessage<ReportAck> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 19);
+  messageDesc(file_skerry_hub_v1_hub, 20);
 
 /**
  * Either side may send one with `reply` false; the other answers at once with the same counter and
@@ -723,7 +759,7 @@ export type Heartbeat = Message<"skerry.hub.v1.Heartbeat"> & {
  * Use `create(HeartbeatSchema)` to create a new message.
  */
 export const HeartbeatSchema: GenMessage<Heartbeat> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 20);
+  messageDesc(file_skerry_hub_v1_hub, 21);
 
 /**
  * The last message of a session the cloud ends.
@@ -749,7 +785,7 @@ export type GoAway = Message<"skerry.hub.v1.GoAway"> & {
  * Use `create(GoAwaySchema)` to create a new message.
  */
 export const GoAwaySchema: GenMessage<GoAway> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 21);
+  messageDesc(file_skerry_hub_v1_hub, 22);
 
 /**
  * @generated from message skerry.hub.v1.TunnelRequest
@@ -766,7 +802,7 @@ export type TunnelRequest = Message<"skerry.hub.v1.TunnelRequest"> & {
  * Use `create(TunnelRequestSchema)` to create a new message.
  */
 export const TunnelRequestSchema: GenMessage<TunnelRequest> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 22);
+  messageDesc(file_skerry_hub_v1_hub, 23);
 
 /**
  * @generated from message skerry.hub.v1.TunnelResponse
@@ -783,7 +819,7 @@ export type TunnelResponse = Message<"skerry.hub.v1.TunnelResponse"> & {
  * Use `create(TunnelResponseSchema)` to create a new message.
  */
 export const TunnelResponseSchema: GenMessage<TunnelResponse> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 23);
+  messageDesc(file_skerry_hub_v1_hub, 24);
 
 /**
  * One frame of one stream. The cloud opens streams with rising odd numbers; the node answers.
@@ -861,7 +897,7 @@ export type Frame = Message<"skerry.hub.v1.Frame"> & {
  * Use `create(FrameSchema)` to create a new message.
  */
 export const FrameSchema: GenMessage<Frame> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 24);
+  messageDesc(file_skerry_hub_v1_hub, 25);
 
 /**
  * @generated from message skerry.hub.v1.TunnelHello
@@ -885,7 +921,7 @@ export type TunnelHello = Message<"skerry.hub.v1.TunnelHello"> & {
  * Use `create(TunnelHelloSchema)` to create a new message.
  */
 export const TunnelHelloSchema: GenMessage<TunnelHello> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 25);
+  messageDesc(file_skerry_hub_v1_hub, 26);
 
 /**
  * @generated from message skerry.hub.v1.Header
@@ -907,7 +943,7 @@ export type Header = Message<"skerry.hub.v1.Header"> & {
  * Use `create(HeaderSchema)` to create a new message.
  */
 export const HeaderSchema: GenMessage<Header> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 26);
+  messageDesc(file_skerry_hub_v1_hub, 27);
 
 /**
  * @generated from message skerry.hub.v1.OpenRequest
@@ -945,7 +981,7 @@ export type OpenRequest = Message<"skerry.hub.v1.OpenRequest"> & {
  * Use `create(OpenRequestSchema)` to create a new message.
  */
 export const OpenRequestSchema: GenMessage<OpenRequest> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 27);
+  messageDesc(file_skerry_hub_v1_hub, 28);
 
 /**
  * @generated from message skerry.hub.v1.ResponseHead
@@ -976,7 +1012,7 @@ export type ResponseHead = Message<"skerry.hub.v1.ResponseHead"> & {
  * Use `create(ResponseHeadSchema)` to create a new message.
  */
 export const ResponseHeadSchema: GenMessage<ResponseHead> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 28);
+  messageDesc(file_skerry_hub_v1_hub, 29);
 
 /**
  * @generated from message skerry.hub.v1.EndOfStream
@@ -989,7 +1025,7 @@ export type EndOfStream = Message<"skerry.hub.v1.EndOfStream"> & {
  * Use `create(EndOfStreamSchema)` to create a new message.
  */
 export const EndOfStreamSchema: GenMessage<EndOfStream> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 29);
+  messageDesc(file_skerry_hub_v1_hub, 30);
 
 /**
  * @generated from message skerry.hub.v1.Reset
@@ -1013,7 +1049,7 @@ export type Reset = Message<"skerry.hub.v1.Reset"> & {
  * Use `create(ResetSchema)` to create a new message.
  */
 export const ResetSchema: GenMessage<Reset> = /*@__PURE__*/
-  messageDesc(file_skerry_hub_v1_hub, 30);
+  messageDesc(file_skerry_hub_v1_hub, 31);
 
 /**
  * @generated from enum skerry.hub.v1.DesiredRejectReason

@@ -1,0 +1,115 @@
+/**
+ * Joins the rooms of the cloud over whatever machine the ports stand for: the real one (app.ts) or
+ * a simulated one. Order: store, API server, controllers, hub; whoever lets sessions in waits for
+ * `ready`, because a half-loaded world would look like deletions. Nothing here opens a socket.
+ */
+import { join } from "@std/path";
+import type { TaskScope } from "../shared/async/task_scope.ts";
+import type { Clock } from "../shared/clock.ts";
+import { AppError } from "../shared/errors.ts";
+import type { GroupVersionResource } from "../shared/k8s/gvr.ts";
+import type { Random } from "../shared/random.ts";
+import type { Disk } from "../shared/store/disk.ts";
+import { type DurableStore, openStore } from "../shared/store/durable_store.ts";
+import { VERSION } from "../shared/version.ts";
+import { type ApiServer, createApiServer } from "./apiserver/app.ts";
+import { SYSTEM } from "./apiserver/authorize.ts";
+import type { KindInfo } from "./apiserver/kinds/kind_info.ts";
+import { allKinds } from "./apiserver/kinds/registry.ts";
+import type { Authenticator } from "./apiserver/port.ts";
+import type { CloudConfig } from "./config.ts";
+import { Controllers } from "./controllers/controllers.ts";
+import type { HubOptions } from "./hub/hub.ts";
+import type { NodeIdentities, NodeSessions } from "./hub/port.ts";
+import { inProcessKube } from "./kube/in_process.ts";
+import { Informer } from "./kube/informer.ts";
+import { NodeTunnel } from "./tunnel/node_tunnel.ts";
+
+/** The machine under the rooms; `H` is the hub with what carries its calls. */
+export interface CloudPorts<H> {
+  clock: Clock;
+  random: Random;
+  disk: Disk;
+  authenticator: Authenticator;
+  identities: NodeIdentities;
+  openHub: (options: HubOptions) => H;
+}
+
+export interface Cloud<H> {
+  store: DurableStore;
+  api: ApiServer;
+  controllers: Controllers;
+  hub: H;
+  /** Runs the controllers in `scope`; resolves when every projection is served. */
+  start(scope: TaskScope): Promise<void>;
+}
+
+/** Opens the store and builds everything on it; `stack` ends both. Runs nothing yet. */
+export async function assembleCloud<H extends { readonly sessions: NodeSessions }>(
+  config: Pick<CloudConfig, "dataDir" | "nodes">,
+  ports: CloudPorts<H>,
+  stack: AsyncDisposableStack,
+): Promise<Cloud<H>> {
+  const { clock, random, disk, authenticator, identities } = ports;
+  const store = await openStore({ dir: join(config.dataDir, "store"), disk, clock });
+  stack.defer(() => store.close());
+  const late: { hub?: H } = {};
+  const api = await createApiServer({
+    store,
+    clock,
+    random,
+    version: VERSION,
+    authenticator,
+    nodeProxy: {
+      fetch: (node, request) => {
+        if (!late.hub) throw new AppError("unavailable", `Cannot reach node ${node}: no hub yet`);
+        return late.hub.sessions.fetch(node, request);
+      },
+    },
+  });
+  stack.defer(() => api.close());
+  const controllers = buildControllers(config, ports, api, store);
+  const hub = ports.openHub({
+    identities,
+    source: controllers.desired,
+    sink: controllers.sink,
+    openTunnel: () => new NodeTunnel(),
+    clock,
+    random,
+  });
+  late.hub = hub;
+  controllers.attachSessions(hub.sessions);
+  return {
+    store,
+    api,
+    controllers,
+    hub,
+    start: async (scope) => {
+      scope.spawn("controllers", (signal) => controllers.run(signal));
+      await controllers.ready(scope.signal);
+    },
+  };
+}
+
+function buildControllers<H>(
+  config: Pick<CloudConfig, "nodes">,
+  { clock, random }: CloudPorts<H>,
+  api: ApiServer,
+  store: DurableStore,
+): Controllers {
+  const kube = inProcessKube(api.fetchAs(SYSTEM));
+  const namespaced = allKinds().filter((kind) => kind.namespaced).map(toGvr);
+  return new Controllers({
+    kube,
+    store,
+    clock,
+    random,
+    follow: (gvr) => new Informer(kube, gvr, { clock, random }),
+    namespacedResources: () => Promise.resolve(namespaced),
+    settings: { nodeGraceMs: config.nodes.graceSeconds * 1_000 },
+  });
+}
+
+function toGvr({ group, version, plural }: KindInfo): GroupVersionResource {
+  return { group, version, resource: plural };
+}

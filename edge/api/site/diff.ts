@@ -1,0 +1,82 @@
+/** What a reconnect would change: what waits to go up, what is undecided, and what is held. Pure. */
+import type { Report } from "../../../shared/wire/report.ts";
+import type { Intent } from "../../intents/port.ts";
+import type { LinkStatus, WaitingReport } from "../port.ts";
+
+/** Reports named one by one; the counts are of all. */
+const NAMED_MAX = 200;
+
+export interface ReportLine {
+  kind: Report["kind"];
+  about: string;
+  change: string;
+}
+
+export interface Diff {
+  link: LinkStatus;
+  /** `heard`: the last one the cloud offered, since this program started. */
+  generation: { held: number; heard?: number; behind: boolean };
+  reports: { total: number; byKind: Record<string, number>; oldestAt?: string };
+  items: ReportLine[];
+  intents: Intent[];
+}
+
+export interface DiffSources {
+  link: LinkStatus;
+  heldGeneration: number;
+  heardGeneration: number | undefined;
+  reports: readonly WaitingReport[];
+  /** How many wait in all; `reports` may be cut. */
+  total: number;
+  oldestAt: string | undefined;
+  intents: readonly Intent[];
+}
+
+export function makeDiff(sources: DiffSources): Diff {
+  const { link, heldGeneration: held, heardGeneration: heard, reports, oldestAt } = sources;
+  const byKind: Record<string, number> = {};
+  for (const { report } of reports) byKind[report.kind] = (byKind[report.kind] ?? 0) + 1;
+  return {
+    link,
+    generation: {
+      held,
+      ...(heard === undefined ? {} : { heard }),
+      behind: heard !== undefined && heard > held,
+    },
+    reports: { total: sources.total, byKind, ...(oldestAt === undefined ? {} : { oldestAt }) },
+    items: reports.slice(0, NAMED_MAX).map(({ report }) => toLine(report)),
+    intents: sources.intents.filter(({ state }) => state === "pending" || state === "applied"),
+  };
+}
+
+function toLine(report: Report): ReportLine {
+  const { kind } = report;
+  switch (report.kind) {
+    case "pod_status": {
+      const { pod, status } = report;
+      const containers = status.containerStatuses ?? [];
+      const ready = `${containers.filter((c) => c.ready).length}/${containers.length} ready`;
+      const restarts = containers.reduce((sum, c) => sum + c.restartCount, 0);
+      return {
+        kind,
+        about: `pod ${pod.namespace}/${pod.name}`,
+        change: `status ${status.phase ?? "unknown"}, ${ready}, ${restarts} restarts`,
+      };
+    }
+    case "pod_gone":
+      return { kind, about: `pod ${report.pod.namespace}/${report.pod.name}`, change: "has ended" };
+    case "node":
+      return { kind, about: `node ${report.node.metadata.name ?? ""}`, change: "status" };
+    case "event": {
+      const { involvedObject, reason = "", message = "" } = report.event;
+      const { kind: what = "", namespace, name = "" } = involvedObject;
+      const about = `${what.toLowerCase()} ${namespace ? `${namespace}/` : ""}${name}`;
+      return { kind, about, change: `${reason}: ${message}` };
+    }
+    case "intent": {
+      const { verb, pod, by, at } = report.intent;
+      const about = `pod ${pod.namespace}/${pod.name}`;
+      return { kind, about, change: `${verb}, asked by ${by} at ${at}` };
+    }
+  }
+}

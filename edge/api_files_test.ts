@@ -1,0 +1,33 @@
+import { assert, assertEquals, assertNotEquals } from "@std/assert";
+import { X509Certificate } from "node:crypto";
+import { SystemRandom } from "../shared/random.ts";
+import { openApiToken, openLocalTls, readApiToken } from "./api_files.ts";
+
+Deno.test("the token is made once, and is nobody else's to read", async () => {
+  const dir = await Deno.makeTempDir();
+  const token = await openApiToken(dir, new SystemRandom());
+  assert(/^[0-9a-f]{64}$/.test(token));
+  assertEquals(await openApiToken(dir, new SystemRandom()), token);
+  assertEquals(await readApiToken(dir), token);
+  assertEquals((await Deno.stat(`${dir}/api-token`)).mode! & 0o007, 0);
+  await Deno.remove(dir, { recursive: true });
+});
+
+Deno.test("the local certificate is made once, and anew for another name or after damage", async () => {
+  const dir = await Deno.makeTempDir();
+  const open = (...names: string[]) => openLocalTls(dir, names, new SystemRandom());
+  const first = await open("localhost", "127.0.0.1");
+  const authority = new X509Certificate(first.authority);
+  const server = new X509Certificate(first.certificate);
+  assert(server.verify(authority.publicKey));
+  assertEquals(server.checkHost("localhost"), "localhost");
+  assertEquals(server.checkIP("127.0.0.1"), "127.0.0.1");
+  assertEquals(Date.parse(server.validFrom), 0);
+  assertEquals(await open("localhost", "127.0.0.1"), first);
+  const more = await open("localhost", "127.0.0.1", "edge.example");
+  assertNotEquals(more.certificate, first.certificate);
+  assertEquals(more.authority, first.authority);
+  await Deno.writeTextFile(`${dir}/pki/local-server.crt`, "not a certificate");
+  assert(new X509Certificate((await open("localhost")).certificate).checkHost("localhost"));
+  await Deno.remove(dir, { recursive: true });
+});

@@ -1,0 +1,317 @@
+/**
+ * Joins the rooms of the edge over whatever machine the ports stand for: the real one (app.ts) or a
+ * simulated one. Nothing here waits for the cloud or for the container runtime: a node whose link is
+ * down, whose runtime is away or whose certificate is damaged still serves its local API and says
+ * what is wrong. Nothing here opens a socket or reads a clock of its own.
+ */
+import { join, resolve } from "@std/path";
+import type { TaskScope } from "../shared/async/task_scope.ts";
+import { Changes } from "../shared/async/wakeup.ts";
+import type { Clock } from "../shared/clock.ts";
+import { AppError, errorChain } from "../shared/errors.ts";
+import { roomLogger } from "../shared/log.ts";
+import type { Random } from "../shared/random.ts";
+import type { Disk } from "../shared/store/disk.ts";
+import { type DurableStore, openStore } from "../shared/store/durable_store.ts";
+import { parseQuantity, wholeValue } from "../shared/k8s/quantity.ts";
+import { VERSION } from "../shared/version.ts";
+import { createLocalApi, type LocalApi } from "./api/app.ts";
+import type { EdgeConfig } from "./config.ts";
+import type { ContainerRuntime } from "./cri/port.ts";
+import { EdgeFactsView } from "./edge_facts.ts";
+import { HeardLedger } from "./heard_ledger.ts";
+import { DurableIntents } from "./intents/durable_intents.ts";
+import { Link } from "./link/link.ts";
+import { NodeTime } from "./link/node_time.ts";
+import type { IdentityFiles, LinkLedger } from "./link/port.ts";
+import type { LinkTransport } from "./link/transport.ts";
+import { DurableEventLog } from "./meta/event_log.ts";
+import { DurableLedger } from "./meta/ledger.ts";
+import { DurableOutbox } from "./meta/outbox.ts";
+import { DurablePodRecords } from "./meta/pod_records.ts";
+import { NodeReporter } from "./node/node_reporter.ts";
+import type { MachineFacts } from "./node/port.ts";
+import { POD_AGENT_DEFAULTS, PodAgent, type PodAgentOptions } from "./pods/agent.ts";
+import type { Mounter } from "./pods/volumes/mounter.ts";
+
+/** The machine under the rooms. */
+export interface EdgePorts {
+  clock: Clock;
+  random: Random;
+  disk: Disk;
+  /** Closed by whoever made it. */
+  runtime: ContainerRuntime;
+  mounter: Mounter;
+  host: PodAgentOptions["host"];
+  /** Where the kernel shows cgroups. */
+  cgroupDir: string;
+  readMachine: () => Promise<MachineFacts>;
+  readIdentity: () => Promise<IdentityFiles>;
+  /** Keeps a renewed certificate (PEM); resolves when it is on disk. */
+  keepCertificate: (certificate: string) => Promise<void>;
+  transport: LinkTransport;
+  /** What acts at the local API must show; without one nobody may act. */
+  apiToken?: string | undefined;
+  /** Why acts are not possible; undefined when they are. */
+  apiProblem?: () => string | undefined;
+}
+
+export interface EdgeSettings {
+  /** Its `dataDir` is absolute. */
+  config: EdgeConfig;
+  /** Why the config file is not the one in use; shown, and nothing stops. */
+  problem?: string;
+}
+
+/** The durable memory of the node, all parts over one store. */
+export interface Memory {
+  store: DurableStore;
+  ledger: DurableLedger;
+  outbox: DurableOutbox;
+  records: DurablePodRecords;
+  events: DurableEventLog;
+  intents: DurableIntents;
+}
+
+export interface Edge {
+  memory: Memory;
+  agent: PodAgent;
+  api: LocalApi;
+  /** Undefined before `start`, and when the identity cannot be used. */
+  link(): Link | undefined;
+  /** Starts link, pods and node in `scope`, which ends them. */
+  start(scope: TaskScope): Promise<void>;
+}
+
+const log = roomLogger("edge");
+
+/** Opens the store, which `stack` closes, and builds everything on it; runs nothing yet. */
+export async function assembleEdge(
+  { config, problem }: EdgeSettings,
+  machine: EdgePorts,
+  stack: AsyncDisposableStack,
+): Promise<Edge> {
+  const time = new NodeTime(machine.clock);
+  const ports = { ...machine, clock: time };
+  const startedAtMs = ports.clock.nowMs();
+  const memory = await openMemory(config, ports);
+  stack.defer(() => memory.store.close());
+  const link = new LinkHolder();
+  const { agent, reporter } = await buildNode(config, ports, memory, link);
+  const desired = new HeardLedger(memory.ledger);
+  const facts = new EdgeFactsView({
+    config,
+    configProblem: problem,
+    memory,
+    startedAtMs,
+    link: () => link.link,
+    linkProblem: () => link.problem,
+    apiProblem: () => machine.apiProblem?.(),
+    heardGeneration: () => desired.heard,
+    runtime: () => agent.runtimeState(),
+    node: () => reporter.node,
+    clock: ports.clock,
+    time: () => time.status(),
+  });
+  const api = buildLocalApi(ports, { memory, agent, facts, link });
+  return {
+    memory,
+    agent,
+    api,
+    link: () => link.link,
+    start: async (scope) => {
+      await link.open(() => buildLink(config, ports, { ...memory, ledger: desired }, api));
+      scope.spawn("intents", (signal) => memory.intents.run(signal));
+      scope.spawn("link", (signal) => link.run(signal));
+      scope.spawn("pods", (signal) => agent.run(signal));
+      scope.spawn("node", (signal) => reporter.run(signal));
+    },
+  };
+}
+
+/**
+ * The link, once there is one. It is made last, because its tunnel ends in the local API; who needs
+ * it before looks here. A node whose identity cannot be read runs without, and says why.
+ */
+class LinkHolder {
+  readonly changes = new Changes();
+  link: Link | undefined;
+  problem: string | undefined;
+
+  async open(build: () => Promise<Link>): Promise<void> {
+    try {
+      this.link = await build();
+    } catch (error) {
+      this.problem = errorChain(error);
+      log.error("Cannot use the node's identity", { error: this.problem });
+    }
+    this.link?.changes.subscribe(() => this.changes.notify());
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    await this.link?.run(signal);
+  }
+
+  liveSince(): string | undefined {
+    const status = this.link?.status();
+    return status?.state === "live" ? status.since : undefined;
+  }
+}
+
+/**
+ * The pod agent and the node's account of itself: each asks the other, so they are made together.
+ */
+async function buildNode(
+  config: EdgeConfig,
+  ports: EdgePorts,
+  memory: Memory,
+  link: LinkHolder,
+): Promise<{ agent: PodAgent; reporter: NodeReporter }> {
+  const runtimeChanges = new Changes();
+  const reporter: NodeReporter = new NodeReporter({
+    identity: {
+      name: config.nodeName,
+      labels: config.labels,
+      taints: config.taints,
+      podsMax: config.pods.max,
+    },
+    readMachine: ports.readMachine,
+    runtime: () => agent.runtimeState(),
+    liveSince: () => link.liveSince(),
+    changes: [link.changes, runtimeChanges],
+    outbox: memory.outbox,
+    clock: ports.clock,
+  });
+  const agent: PodAgent = buildAgent(config, ports, memory, reporter);
+  agent.changes.subscribe(() => runtimeChanges.notify());
+  await reporter.start();
+  return { agent, reporter };
+}
+
+interface ApiSources {
+  memory: Memory;
+  agent: PodAgent;
+  facts: EdgeFactsView;
+  link: LinkHolder;
+}
+
+function buildLocalApi(
+  { clock, apiToken }: EdgePorts,
+  { memory, agent, facts, link }: ApiSources,
+): LocalApi {
+  const startedAtMs = clock.monotonicMs();
+  return createLocalApi({
+    pods: agent.localPods,
+    objects: {
+      list: (resource) => memory.ledger.list(resource),
+      subscribe: (listener) => memory.ledger.changes.subscribe(listener),
+    },
+    facts,
+    intents: memory.intents,
+    token: apiToken,
+    changes: merge([agent.changes, memory.ledger.changes, memory.events.changes, link.changes]),
+    process: () => {
+      const { rss, heapUsed } = Deno.memoryUsage();
+      const uptimeSeconds = (clock.monotonicMs() - startedAtMs) / 1_000;
+      return { residentBytes: rss, heapUsedBytes: heapUsed, uptimeSeconds };
+    },
+    clock,
+  });
+}
+
+async function openMemory(config: EdgeConfig, { clock, random, disk }: EdgePorts): Promise<Memory> {
+  const store = await openStore({
+    dir: join(config.dataDir, "store"),
+    disk,
+    clock,
+  });
+  const outbox = new DurableOutbox({ store, clock });
+  const ledger = new DurableLedger(store);
+  return {
+    store,
+    outbox,
+    ledger,
+    records: new DurablePodRecords({ store, outbox }),
+    events: new DurableEventLog({ store, outbox, clock, random, nodeName: config.nodeName }),
+    intents: new DurableIntents({ store, outbox, ledger, clock, random }),
+  };
+}
+
+function buildAgent(
+  config: EdgeConfig,
+  { clock, runtime, host, mounter, cgroupDir }: EdgePorts,
+  { ledger, records, events, intents }: Memory,
+  reporter: NodeReporter,
+): PodAgent {
+  return new PodAgent({
+    ...POD_AGENT_DEFAULTS,
+    runtime,
+    ledger,
+    records,
+    events,
+    siteActs: intents,
+    clock,
+    node: {
+      name: config.nodeName,
+      addresses: () => reporter.addresses(),
+      allocatable: () => reporter.allocatable(),
+    },
+    dirs: {
+      pods: join(config.dataDir, "pods"),
+      podLogs: config.pods.logsDir,
+      seccomp: join(config.dataDir, "seccomp"),
+      cgroup: cgroupDir,
+    },
+    host,
+    dns: { clusterDns: config.pods.clusterDns, clusterDomain: config.pods.clusterDomain },
+    cgroupDriver: config.runtime.cgroupDriver,
+    mounter,
+    pullsMax: config.pods.serializeImagePulls ? 1 : POD_AGENT_DEFAULTS.pullsMax,
+    logs: {
+      bytesMax: wholeValue(parseQuantity(config.pods.containerLogMaxSize)),
+      filesMax: config.pods.containerLogMaxFiles,
+      linksDir: logLinksDir(config.pods),
+    },
+    imageGc: {
+      highPercent: config.pods.imageGCHighThresholdPercent,
+      lowPercent: config.pods.imageGCLowThresholdPercent,
+    },
+  });
+}
+
+/** A node whose pod logs were moved is not the only one here: it keeps out of the common folder. */
+function logLinksDir({ containerLogsDir, logsDir }: EdgeConfig["pods"]): string {
+  if (containerLogsDir === "off") return "";
+  if (containerLogsDir !== "auto") return resolve(containerLogsDir);
+  return resolve(logsDir) === "/var/log/pods" ? "/var/log/containers" : "";
+}
+
+async function buildLink(
+  config: EdgeConfig,
+  ports: EdgePorts & { clock: NodeTime },
+  { ledger, outbox, events }: Omit<Memory, "ledger"> & { ledger: LinkLedger },
+  api: LocalApi,
+): Promise<Link> {
+  if (config.cloud.addresses.length === 0) {
+    throw new AppError("invalid", "Cannot dial the cloud: cloud.addresses in the config is empty");
+  }
+  return new Link({
+    addresses: config.cloud.addresses,
+    identity: await ports.readIdentity(),
+    onRenewed: ports.keepCertificate,
+    transport: ports.transport,
+    softwareVersion: VERSION,
+    ledger,
+    outbox,
+    handler: (request) => api.handleFromCloud(request),
+    onTime: (serverMs, askedMs) => events.timeIsKnown(ports.clock.learn(serverMs, askedMs)),
+    clock: ports.clock,
+    random: ports.random,
+  });
+}
+
+function merge(all: Changes[]): Changes {
+  const merged = new Changes();
+  for (const each of all) each.subscribe(() => merged.notify());
+  return merged;
+}

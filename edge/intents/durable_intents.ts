@@ -1,0 +1,278 @@
+/**
+ * Intents on disk, from the moment they are asked for until the cloud has decided. Recording, the
+ * list of what an act ends, and its end are one commit each: whoever is killed in between goes on
+ * where it was, and nothing is done twice. Rows are few and small, and are kept in memory too.
+ */
+import { KeyedMutex } from "../../shared/async/keyed_mutex.ts";
+import { Changes, Wakeup } from "../../shared/async/wakeup.ts";
+import { waitAtMost } from "../../shared/async/wait_at_most.ts";
+import { type Clock, toTime } from "../../shared/clock.ts";
+import { AppError, errorChain } from "../../shared/errors.ts";
+import type { Pod } from "../../shared/k8s/types.ts";
+import { roomLogger } from "../../shared/log.ts";
+import type { Random } from "../../shared/random.ts";
+import type { Store, StoreOp } from "../../shared/store/port.ts";
+import { objectKey } from "../../shared/wire/keys.ts";
+import { type SiteIntent, specDigest } from "../../shared/wire/site_intent.ts";
+import type { Ledger } from "../meta/port.ts";
+import { decideIntent, type Decision } from "./merge.ts";
+import type { Intent, IntentOutbox, IntentRequest, Intents, SiteAct, SiteActs } from "./port.ts";
+
+/** Intent id -> IntentRow. A changed layout is a new name and a reader for this one. */
+export const INTENTS_BUCKET = "intents/v1";
+
+/** Undecided intents at once: more than a person can mean; a script is told to stop. */
+export const OPEN_INTENTS_MAX = 1_000;
+/** Decided intents kept for people to read. */
+export const DECIDED_INTENTS_MAX = 200;
+const RETRY_MS = 5_000;
+
+interface IntentRow {
+  intent: SiteIntent;
+  /** Rises with every intent of this node. */
+  order: number;
+  graceSeconds?: number;
+  victims?: string[];
+  carriedOut: boolean;
+  decision?: Decision;
+}
+
+export interface DurableIntentsOptions {
+  store: Store;
+  outbox: IntentOutbox;
+  ledger: Pick<Ledger, "changes" | "get">;
+  clock: Clock;
+  random: Random;
+}
+
+export class DurableIntents implements Intents, SiteActs {
+  readonly changes = new Changes();
+  readonly #options: DurableIntentsOptions;
+  readonly #log = roomLogger("edge", "intents");
+  /** One commit at a time per row; "" for recording. */
+  readonly #mutex = new KeyedMutex();
+  readonly #rows = new Map<string, IntentRow>();
+
+  constructor(options: DurableIntentsOptions) {
+    this.#options = options;
+    const rows = options.store.list<IntentRow>(INTENTS_BUCKET).map((row) => row.value);
+    rows.sort((a, b) => a.order - b.order);
+    for (const row of rows) this.#rows.set(row.intent.id, row);
+  }
+
+  async record(request: IntentRequest): Promise<Intent> {
+    const row = await this.#mutex.run("", () => this.#record(request));
+    this.changes.notify();
+    return toIntent(row);
+  }
+
+  list(): Intent[] {
+    return [...this.#rows.values()].map(toIntent);
+  }
+
+  get(id: string): Intent | undefined {
+    const row = this.#rows.get(id);
+    return row && toIntent(row);
+  }
+
+  of(uid: string): readonly SiteAct[] {
+    return [...this.#rows.values()].filter((row) => row.intent.pod.uid === uid).map(toAct);
+  }
+
+  async begin(id: string, victims: readonly string[]): Promise<void> {
+    await this.#change(id, (row) => ({ ...row, victims: [...victims] }));
+  }
+
+  async done(id: string): Promise<void> {
+    await this.#change(id, (row) => ({ ...row, carriedOut: true }));
+    this.changes.notify();
+  }
+
+  /** Looks for the cloud's decisions whenever desired state or the outbox has changed. */
+  async run(signal: AbortSignal): Promise<void> {
+    const { ledger, outbox, clock } = this.#options;
+    const wakeup = new Wakeup();
+    const unsubscribes = [ledger.changes, outbox.changes, this.changes].map((changes) =>
+      changes.subscribe(() => wakeup.wake())
+    );
+    try {
+      for (;;) {
+        try {
+          await this.settle();
+          await wakeup.wait(signal);
+        } catch (error) {
+          signal.throwIfAborted();
+          // the disk is full or read-only: intents stay as they are until it takes writes again
+          this.#log.warn("Cannot keep the decision on an intent", { error: errorChain(error) });
+          await waitAtMost(wakeup, clock, RETRY_MS, signal);
+        }
+      }
+    } finally {
+      for (const unsubscribe of unsubscribes) unsubscribe();
+    }
+  }
+
+  /** Keeps every decision that can be seen now. */
+  async settle(): Promise<void> {
+    const { ledger, outbox } = this.#options;
+    let settled = false;
+    for (const { intent, carriedOut, decision } of [...this.#rows.values()]) {
+      if (decision) continue;
+      const made = decideIntent(intent, {
+        held: ledger.get<Pod>(podKey(intent.pod)),
+        carriedOut,
+        reported: !outbox.holds(outboxKey(intent.id)),
+      });
+      if (!made) continue;
+      await this.#change(intent.id, (row) => ({ ...row, decision: made }));
+      this.#log.info("Intent decided", { id: intent.id, decision: made.kind });
+      settled = true;
+    }
+    if (settled) {
+      await this.#prune();
+      this.changes.notify();
+    }
+  }
+
+  async #record(request: IntentRequest): Promise<IntentRow> {
+    const pod = this.#find(request);
+    const open = [...this.#rows.values()].filter((row) => !row.decision);
+    const same = open.find((row) => isSame(row, request, pod.metadata.uid));
+    if (same) return same;
+    if (open.length >= OPEN_INTENTS_MAX) {
+      throw new AppError(
+        "exhausted",
+        `Cannot take the request: open intents must be <= ${OPEN_INTENTS_MAX}`,
+      );
+    }
+    const row = this.#newRow(request, pod);
+    // A restart is told once it is carried out; a removal is a request and goes at once.
+    if (request.verb === "remove") await this.#commitReported(row);
+    else await this.#options.store.commit([putRow(row)]);
+    this.#rows.set(row.intent.id, row);
+    return row;
+  }
+
+  #find({ namespace, name, uid, container }: IntentRequest): Pod {
+    const pod = this.#options.ledger.get<Pod>(podKey({ namespace, name }));
+    if (!pod) throw new AppError("not_found", `pods "${name}" not found`);
+    if (uid !== undefined && uid !== pod.metadata.uid) {
+      throw new AppError("conflict", `pods "${name}": the uid is ${pod.metadata.uid}, not ${uid}`);
+    }
+    if (pod.metadata.deletionTimestamp) {
+      throw new AppError("conflict", `pods "${name}" is being deleted by the cloud`);
+    }
+    if (container !== undefined && !restartable(pod).includes(container)) {
+      throw new AppError(
+        "invalid",
+        `container ${container} is not valid for pod ${name}: must be one of ${
+          restartable(pod).join(", ")
+        }`,
+      );
+    }
+    return pod;
+  }
+
+  #newRow({ verb, container, graceSeconds, by }: IntentRequest, pod: Pod): IntentRow {
+    const { clock, random } = this.#options;
+    const { namespace = "", name = "", uid = "" } = pod.metadata;
+    return {
+      intent: {
+        id: random.uuid(),
+        verb,
+        pod: { namespace, name, uid },
+        ...(container === undefined ? {} : { container }),
+        specDigest: specDigest(pod),
+        at: toTime(clock.nowMs()),
+        by,
+      },
+      order: Math.max(0, ...[...this.#rows.values()].map((row) => row.order)) + 1,
+      ...(graceSeconds === undefined ? {} : { graceSeconds }),
+      carriedOut: false,
+    };
+  }
+
+  async #change(id: string, change: (row: IntentRow) => IntentRow): Promise<void> {
+    await this.#mutex.run(id, async () => {
+      const before = this.#rows.get(id);
+      if (!before) return; // decided long ago and forgotten
+      const row = change(before);
+      const isNews = row.intent.verb === "restart" && row.carriedOut && !before.carriedOut;
+      if (isNews) await this.#commitReported(row);
+      else await this.#options.store.commit([putRow(row)]);
+      this.#rows.set(id, row);
+    });
+  }
+
+  async #commitReported(row: IntentRow): Promise<void> {
+    const { intent } = row;
+    const report = { kind: "intent", intent } as const;
+    await this.#options.outbox.putWith("control", outboxKey(intent.id), report, [putRow(row)]);
+  }
+
+  /**
+   * The oldest decided ones go. The last of a pod that is still here stays: it says which of the
+   * pod's ended runs do not count.
+   */
+  async #prune(): Promise<void> {
+    const rows = [...this.#rows.values()];
+    const decided = rows.filter((row) => row.decision);
+    const surplus = decided.slice(0, Math.max(0, decided.length - DECIDED_INTENTS_MAX));
+    const victims = surplus.filter(({ intent, order }) => {
+      const held = this.#options.ledger.get<Pod>(podKey(intent.pod));
+      if (held?.metadata.uid !== intent.pod.uid) return true;
+      return rows.some((row) => row.intent.pod.uid === intent.pod.uid && row.order > order);
+    });
+    if (victims.length === 0) return;
+    await this.#options.store.commit(victims.map(({ intent }): StoreOp => ({
+      op: "delete",
+      bucket: INTENTS_BUCKET,
+      key: intent.id,
+    })));
+    for (const { intent } of victims) this.#rows.delete(intent.id);
+  }
+}
+
+/** Containers that can be restarted alone: init steps belong to the start of the pod. */
+function restartable(pod: Pod): string[] {
+  const sidecars = (pod.spec.initContainers ?? []).filter((c) => c.restartPolicy === "Always");
+  return [...pod.spec.containers, ...sidecars].map((c) => c.name);
+}
+
+function isSame(row: IntentRow, request: IntentRequest, uid: string | undefined): boolean {
+  const { intent, carriedOut } = row;
+  if (intent.pod.uid !== uid || intent.verb !== request.verb) return false;
+  if (intent.verb === "remove") return true;
+  return !carriedOut && intent.container === request.container;
+}
+
+function podKey(pod: { namespace: string; name: string }): string {
+  return objectKey({ group: "", resource: "pods" }, pod.namespace, pod.name);
+}
+
+function outboxKey(id: string): string {
+  return `intent/${id}`;
+}
+
+function putRow(row: IntentRow): StoreOp {
+  return { op: "put", bucket: INTENTS_BUCKET, key: row.intent.id, value: row };
+}
+
+function toIntent({ intent, carriedOut, decision }: IntentRow): Intent {
+  const state = decision?.kind ?? (carriedOut ? "applied" : "pending");
+  return { ...intent, state, ...(decision ? { reason: decision.reason } : {}) };
+}
+
+function toAct({ intent, graceSeconds, victims, carriedOut, decision }: IntentRow): SiteAct {
+  const { id, verb, container, by } = intent;
+  return {
+    id,
+    verb,
+    by,
+    carriedOut,
+    holds: verb === "remove" && decision?.kind !== "conflict",
+    ...(container === undefined ? {} : { container }),
+    ...(graceSeconds === undefined ? {} : { graceSeconds }),
+    ...(victims === undefined ? {} : { victims }),
+  };
+}

@@ -1,0 +1,25 @@
+/** activeDeadlineSeconds: how long a pod may be active, from its start on the node. Pure. */
+import type { Pod, PodStatus } from "../../shared/k8s/types.ts";
+
+/** What makes a pod Failed from outside its containers. */
+export interface PodVerdict {
+  reason: string;
+  message: string;
+}
+
+export const DEADLINE_EXCEEDED: PodVerdict = {
+  reason: "DeadlineExceeded",
+  message: "Pod was active on the node longer than the specified deadline",
+};
+
+/** Milliseconds left; undefined when the pod has no deadline, or none any more. */
+export function deadlineLeftMs(
+  pod: Pod,
+  previous: PodStatus | undefined,
+  activeMs: number,
+): number | undefined {
+  const seconds = pod.spec.activeDeadlineSeconds;
+  const isOver = previous?.phase === "Succeeded" || previous?.phase === "Failed";
+  if (typeof seconds !== "number" || isOver || pod.metadata.deletionTimestamp) return undefined;
+  return Math.max(0, seconds * 1000 - activeMs);
+}

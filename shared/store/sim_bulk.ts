@@ -1,0 +1,120 @@
+/**
+ * The bulk file over a simulated disk: the same SQL, in memory, with every transaction appended to
+ * a file as one checksummed frame. Like SQLite's write-ahead log, what was not synced may be lost
+ * or torn in a crash, and opening takes the frames up to the first that is not whole.
+ */
+import type { BulkFile, BulkHead, BulkOpener, BulkRow, BulkTransaction } from "./bulk_file.ts";
+import type { DiskFile } from "./disk.ts";
+import { encodeFrame, HEADER_BYTES, scanSegment } from "./journal_format.ts";
+import { BULK_NAME } from "./names.ts";
+import { NativeBulk } from "./native_bulk.ts";
+import type { SimDisk } from "./sim_disk.ts";
+import { decodeCbor, encodeCbor } from "./value_codec.ts";
+
+type Act = [kind: 0, stream: number, row: BulkRow] | [kind: 1, stream: number, id: number];
+
+interface Logged {
+  acts: Act[];
+  head: BulkHead;
+}
+
+export function simBulk(disk: SimDisk): BulkOpener {
+  const path = (dir: string) => `${dir}/${BULK_NAME}`;
+  return {
+    names: [BULK_NAME],
+    exists: (dir) => Promise.resolve(disk.files().includes(path(dir))),
+    open: async (dir) => {
+      const known = disk.files().includes(path(dir));
+      const bytes = known ? await disk.read(path(dir)) : new Uint8Array();
+      const file = await disk.open(path(dir), known ? "existing" : "create");
+      return new SimBulk({ disk, dir, file, bytes });
+    },
+  };
+}
+
+class SimBulk implements BulkFile {
+  readonly #at: { disk: SimDisk; dir: string; file: DiskFile };
+  readonly #inner = NativeBulk.open(":memory:");
+  #end = HEADER_BYTES;
+  #named = false;
+  readonly busy = false;
+  readonly wantsSync = false;
+
+  constructor({ bytes, ...at }: { disk: SimDisk; dir: string; file: DiskFile; bytes: Uint8Array }) {
+    this.#at = at;
+    this.#end = scanSegment(bytes, (payload) => {
+      const { acts, head } = decodeCbor(payload) as Logged; // its checksum held
+      this.#inner.transact((tx) => {
+        for (const act of acts) {
+          if (act[0] === 0) tx.insert(act[1], act[2]);
+          else tx.remove(act[1], act[2]);
+        }
+        return head;
+      });
+      return true;
+    }).end;
+  }
+
+  get head(): BulkHead | undefined {
+    return this.#inner.head;
+  }
+
+  get bytesWritten(): number {
+    return this.#end;
+  }
+
+  get size(): number {
+    return this.#end;
+  }
+
+  transact(work: (tx: BulkTransaction) => BulkHead): void {
+    const acts: Act[] = [];
+    this.#inner.transact((tx) => {
+      const head = work({
+        insert: (stream, row) => {
+          acts.push([0, stream, row]);
+          tx.insert(stream, row);
+        },
+        remove: (stream, id) => {
+          acts.push([1, stream, id]);
+          return tx.remove(stream, id);
+        },
+        oldest: (stream, after, limit) => tx.oldest(stream, after, limit),
+      });
+      this.#append(encodeFrame(encodeCbor({ acts, head } satisfies Logged)));
+      return head;
+    });
+  }
+
+  rows(range: Parameters<BulkFile["rows"]>[0]): ReturnType<BulkFile["rows"]> {
+    return this.#inner.rows(range);
+  }
+
+  oldest(stream: number, after: number, limit: number): ReturnType<BulkFile["oldest"]> {
+    return this.#inner.oldest(stream, after, limit);
+  }
+
+  check(): string | undefined {
+    return this.#inner.check();
+  }
+
+  async sync(): Promise<void> {
+    await this.#at.file.syncData();
+    if (!this.#named) await this.#at.disk.syncDir(this.#at.dir);
+    this.#named = true;
+  }
+
+  close(): void {
+    this.#inner.close();
+    this.#at.file.close();
+  }
+
+  #append(frame: Uint8Array): void {
+    this.#at.disk.writeNow(this.#path, this.#end, frame);
+    this.#end += frame.length;
+  }
+
+  get #path(): string {
+    return `${this.#at.dir}/${BULK_NAME}`;
+  }
+}

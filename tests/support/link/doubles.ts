@@ -1,0 +1,95 @@
+/**
+ * Both ends of a link in memory, fast enough to measure what is between them: what the hub takes
+ * from and gives to controllers, and what the link takes from and gives to the edge's store.
+ */
+import type { Projection, ReportOutcome, ReportSink } from "../../../cloud/hub/port.ts";
+import type { LinkLedger, LinkOutbox } from "../../../edge/link/port.ts";
+import type { OutboxItem, OutboxLane, Verdict } from "../../../edge/meta/port.ts";
+import { Changes } from "../../../shared/async/wakeup.ts";
+import {
+  type DesiredBatch,
+  type DesiredItem,
+  inventoryDigest,
+  type InventoryEntry,
+} from "../../../shared/wire/desired.ts";
+import type { Report } from "../../../shared/wire/report.ts";
+
+/** Says that nodes hold nothing. */
+export class EmptySource {
+  readonly cloudId = "bench";
+  readonly #none: Projection = { generation: 0, digest: inventoryDigest([]), items: new Map() };
+
+  projection(): Projection {
+    return this.#none;
+  }
+
+  subscribe(): () => void {
+    return () => {};
+  }
+
+  acknowledged(): Promise<void> {
+    return Promise.resolve();
+  }
+}
+
+export class CountingSink implements ReportSink {
+  applied = 0;
+
+  apply(): Promise<ReportOutcome> {
+    this.applied++;
+    return Promise.resolve({ kind: "applied" });
+  }
+}
+
+export class MapLedger implements LinkLedger {
+  head = { cloudId: "", generation: 0, digest: inventoryDigest([]) };
+  readonly items = new Map<string, DesiredItem>();
+
+  inventory(): InventoryEntry[] {
+    return Array.from(this.items.values(), ({ key, uid, resourceVersion }) => {
+      return { key, uid, resourceVersion };
+    });
+  }
+
+  accept({ cloudId, generation, digest, deletes, upserts }: DesiredBatch): Promise<Verdict> {
+    for (const key of deletes) this.items.delete(key);
+    for (const item of upserts) this.items.set(item.key, item);
+    this.head = { cloudId, generation, digest };
+    return Promise.resolve({ kind: "commit" });
+  }
+}
+
+/** First in, first out; no key twice. */
+export class MapOutbox implements LinkOutbox {
+  readonly changes = new Changes();
+  readonly #items = new Map<number, OutboxItem>();
+  readonly #drained: (() => void)[] = [];
+  #sequence = 0;
+
+  put(lane: OutboxLane, key: string, report: Report): number {
+    const sequence = ++this.#sequence;
+    this.#items.set(sequence, { sequence, lane, key, report });
+    return sequence;
+  }
+
+  pending(afterSequence: number, limit: number): OutboxItem[] {
+    const found: OutboxItem[] = [];
+    for (const item of this.#items.values()) {
+      if (found.length >= limit) break;
+      if (item.sequence > afterSequence) found.push(item);
+    }
+    return found;
+  }
+
+  acknowledge(sequences: readonly number[]): Promise<void> {
+    for (const sequence of sequences) this.#items.delete(sequence);
+    if (this.#items.size === 0) { for (const resolve of this.#drained.splice(0)) resolve(); }
+    return Promise.resolve();
+  }
+
+  /** Resolves when nothing waits. */
+  drained(): Promise<void> {
+    if (this.#items.size === 0) return Promise.resolve();
+    return new Promise((resolve) => this.#drained.push(resolve));
+  }
+}
