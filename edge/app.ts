@@ -72,6 +72,7 @@ async function serve(
     runtime,
     mounter: new SystemMounter(),
     host: await readHost(),
+    cgroupDir: "/sys/fs/cgroup",
     readMachine: () => machine.read(),
     readIdentity: () => readIdentity(config.dataDir),
     keepCertificate: (certificate) => writeCertificate(config.dataDir, certificate),
