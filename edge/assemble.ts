@@ -4,7 +4,7 @@
  * down, whose runtime is away or whose certificate is damaged still serves its local API and says
  * what is wrong. Nothing here opens a socket or reads a clock of its own.
  */
-import { join } from "@std/path";
+import { join, resolve } from "@std/path";
 import type { TaskScope } from "../shared/async/task_scope.ts";
 import { Changes } from "../shared/async/wakeup.ts";
 import type { Clock } from "../shared/clock.ts";
@@ -15,6 +15,7 @@ import type { Disk } from "../shared/store/disk.ts";
 import { type DurableStore, openStore } from "../shared/store/durable_store.ts";
 import { SealingCodec } from "../shared/store/sealing_codec.ts";
 import { WriteBudget } from "../shared/store/write_budget.ts";
+import { parseQuantity, wholeValue } from "../shared/k8s/quantity.ts";
 import { VERSION } from "../shared/version.ts";
 import { createLocalApi, type LocalApi } from "./api/app.ts";
 import type { EdgeConfig } from "./config.ts";
@@ -286,7 +287,23 @@ function buildAgent(
     cgroupDriver: config.runtime.cgroupDriver,
     mounter,
     pullsMax: config.pods.serializeImagePulls ? 1 : POD_AGENT_DEFAULTS.pullsMax,
+    logs: {
+      bytesMax: wholeValue(parseQuantity(config.pods.containerLogMaxSize)),
+      filesMax: config.pods.containerLogMaxFiles,
+      linksDir: logLinksDir(config.pods),
+    },
+    imageGc: {
+      highPercent: config.pods.imageGCHighThresholdPercent,
+      lowPercent: config.pods.imageGCLowThresholdPercent,
+    },
   });
+}
+
+/** A node whose pod logs were moved is not the only one here: it keeps out of the common folder. */
+function logLinksDir({ containerLogsDir, logsDir }: EdgeConfig["pods"]): string {
+  if (containerLogsDir === "off") return "";
+  if (containerLogsDir !== "auto") return resolve(containerLogsDir);
+  return resolve(logsDir) === "/var/log/pods" ? "/var/log/containers" : "";
 }
 
 async function buildLink(
