@@ -23,6 +23,8 @@ import { wantsJson } from "./explain.ts";
 import { CONFIG_FLAGS, configFile, DEFAULT_DATA_DIR, LAST_GOOD, readSettings } from "./settings.ts";
 
 const RUNTIME_MS = 5_000;
+/** Certificates and stamps bear this much. */
+const CLOCK_OFF_MS_MAX = 5 * 60_000;
 
 export const DIAGNOSE_COMMAND: CommandSpec = {
   name: "diagnose",
@@ -58,7 +60,7 @@ async function diagnose(invocation: Invocation): Promise<number> {
       privateKey: pki("node.key"),
       authority: pki("ca.crt"),
     }, nowMs),
-    clock: clockLook(nowMs, dataDir),
+    clock: nodeClockLook(nowMs, dataDir),
     acts: async () => {
       await readApiToken(dataDir);
       return { ok: true, message: "the token is there" };
@@ -88,6 +90,22 @@ function programLook(dataDir: string): Look {
     const { ok, text } = await askProgram(`${api}/readyz?verbose`);
     const failed = text.split("\n").filter((line) => line.startsWith("[-]"));
     return { ok, message: ok ? `runs and is ready on ${api}` : failed.join("; ") };
+  };
+}
+
+/** The cloud's word on the time counts for more than what the files say. */
+function nodeClockLook(nowMs: number, dataDir: string): Look {
+  return async () => {
+    const seen = await clockLook(nowMs, dataDir)();
+    const { api } = await readAddresses(dataDir).catch((): Record<string, string> => ({}));
+    if (!seen.ok || !api) return seen;
+    const { time }: EdgeStatus = JSON.parse((await askProgram(`${api}/v1/status`)).text);
+    const offMs = time?.known ? Math.abs(time.correctionMs) : 0;
+    if (offMs <= CLOCK_OFF_MS_MAX) return seen;
+    return {
+      ok: false,
+      message: `${seen.message}, which is ${Math.round(offMs / 1_000)} s away from the cloud's`,
+    };
   };
 }
 
