@@ -152,6 +152,14 @@ export class SimDisk implements Disk {
     return [...this.#live.keys()].sort();
   }
 
+  size(path: string): number {
+    return this.#inode(path).live.length;
+  }
+
+  get usedBytes(): number {
+    return this.#used();
+  }
+
   /** Flips one bit of a file, behind everyone's back. */
   flipBit(path: string, bit: number): void {
     const inode = this.#inode(path);
