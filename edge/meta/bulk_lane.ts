@@ -7,6 +7,8 @@
  *   not wait behind what gathered while the link was down;
  * - replay goes out at no more than the pacer's rate, oldest first.
  *
+ * Where records of one key replace one another at the cloud, all is replay, so that order is kept.
+ *
  * A record on its way is never dropped; it leaves when it is acknowledged.
  */
 import type { Clock } from "../../shared/clock.ts";
@@ -41,7 +43,10 @@ export interface BulkLaneOptions {
   windowMax: number;
   replayMax: number;
   pace: PaceOptions;
-  /** Keys that must differ on the wire, because the cloud keeps the latest of a key. */
+  /**
+   * Keys differ on the wire, because the cloud keeps the latest of a key and every record counts.
+   * Without it the lane keeps its order, what is live among it: the cloud takes no older after newer.
+   */
   uniqueKeys: boolean;
 }
 
@@ -87,6 +92,7 @@ export class BulkLane {
 
   /** After the commit of `count` records, of which the first was its `first`th append. */
   appended(sequence: number, count: number, first = 0): void {
+    if (!this.#options.uniqueKeys) return;
     const upMs = this.#options.store.bulk.upMs();
     for (let i = 0; i < count; i++) this.#live.push({ id: recordId(sequence, first + i), upMs });
     if (this.#live.length > LIVE_MAX) this.#live = this.#live.slice(-LIVE_MAX);
@@ -134,7 +140,8 @@ export class BulkLane {
   }
 
   #fillLive(): void {
-    const { store, stream, windowMax } = this.#options;
+    const { store, stream, windowMax, uniqueKeys } = this.#options;
+    if (!uniqueKeys) return;
     const oldestMs = store.bulk.upMs() - LIVE_MS;
     const stale = this.#live.findIndex((live) => live.upMs >= oldestMs && live.id > this.#cursor);
     this.#live = stale < 0 ? [] : this.#live.slice(stale);

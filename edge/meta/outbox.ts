@@ -34,7 +34,7 @@ export const BULK_LANES: Readonly<
     rowsMax: 10_000,
     bytesMax: 16 * 1024 * 1024,
     windowMax: 64,
-    replayMax: 48,
+    replayMax: 64,
     pace: { perSecond: 5_000, burst: 500 },
     uniqueKeys: false,
   },

@@ -3,6 +3,7 @@
  * time for each sync, so that other things happen meanwhile.
  */
 import type { Random } from "../../shared/random.ts";
+import type { BulkOpener } from "../../shared/store/bulk_file.ts";
 import type { Disk, DiskFile, DiskLock } from "../../shared/store/disk.ts";
 import type { SimDisk } from "../../shared/store/sim_disk.ts";
 import type { Life } from "./life.ts";
@@ -28,6 +29,11 @@ export class GuardedDisk implements Disk {
 
   constructor(options: GuardedDiskOptions) {
     this.#options = options;
+  }
+
+  /** What was not synced is lost with the disk itself, as everything else of it. */
+  get bulk(): BulkOpener {
+    return this.#options.disk.bulk;
   }
 
   ensureDir(dir: string): Promise<void> {
