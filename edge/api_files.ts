@@ -71,7 +71,7 @@ export async function readLocalAuthority(dataDir: string): Promise<string> {
   }
 }
 
-/** Reads the certificates, making those that are missing or do not hold for every one of `names`. */
+/** Reads the certificates, making those that are missing or do not hold for all `names`. */
 export async function openLocalTls(
   dataDir: string,
   names: readonly string[],

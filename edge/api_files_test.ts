@@ -13,7 +13,7 @@ Deno.test("the token is made once, and is nobody else's to read", async () => {
   await Deno.remove(dir, { recursive: true });
 });
 
-Deno.test("the local certificate is made once, and anew for another name or after damage", async () => {
+Deno.test("the local certificate is made once, and anew for a name or after damage", async () => {
   const dir = await Deno.makeTempDir();
   const open = (...names: string[]) => openLocalTls(dir, names, new SystemRandom());
   const first = await open("localhost", "127.0.0.1");

@@ -3,7 +3,7 @@
  * rooms that assemble.ts joins. The store is opened first and closed last; everything else may be
  * killed at any await.
  */
-import { isAbsolute, resolve } from "@std/path";
+import { isAbsolute, join, resolve } from "@std/path";
 import { removeAddresses, writeAddresses } from "../shared/addresses.ts";
 import { TaskScope } from "../shared/async/task_scope.ts";
 import { withResources } from "../shared/async/with_resources.ts";
@@ -13,6 +13,7 @@ import { AppError, errorChain } from "../shared/errors.ts";
 import { roomLogger } from "../shared/log.ts";
 import type { Random } from "../shared/random.ts";
 import { DenoDisk } from "../shared/store/deno_disk.ts";
+import { openKeyFile } from "../shared/store/key_file.ts";
 import type { LocalApi } from "./api/app.ts";
 import { openApiToken, openLocalTls } from "./api_files.ts";
 import { assembleEdge, type EdgeSettings } from "./assemble.ts";
@@ -70,9 +71,11 @@ async function serve(
   const edge = await assembleEdge({ ...settings, config }, {
     ...ports,
     disk: new DenoDisk(),
+    storeKey: await openStoreKey(dataDir, ports.random),
     runtime,
     mounter: new SystemMounter(),
     host: await readHost(),
+    cgroupDir: "/sys/fs/cgroup",
     readMachine: () => machine.read(),
     readIdentity: () => readIdentity(config.dataDir),
     keepCertificate: (certificate) => writeCertificate(config.dataDir, certificate),
@@ -100,6 +103,11 @@ async function serve(
   log.info("Edge runs", { node: config.nodeName, ...addresses });
   onReady(addresses);
   await scope.join();
+}
+
+async function openStoreKey(dataDir: string, random: Random): Promise<Uint8Array> {
+  await Deno.mkdir(dataDir, { recursive: true, mode: 0o700 });
+  return await openKeyFile(join(dataDir, "store.key"), random);
 }
 
 /** What acts need besides the rest: without it the node runs, reads are served, and it is said. */

@@ -13,6 +13,8 @@ import { roomLogger } from "../shared/log.ts";
 import type { Random } from "../shared/random.ts";
 import type { Disk } from "../shared/store/disk.ts";
 import { type DurableStore, openStore } from "../shared/store/durable_store.ts";
+import { SealingCodec } from "../shared/store/sealing_codec.ts";
+import { WriteBudget } from "../shared/store/write_budget.ts";
 import { parseQuantity, wholeValue } from "../shared/k8s/quantity.ts";
 import { VERSION } from "../shared/version.ts";
 import { createLocalApi, type LocalApi } from "./api/app.ts";
@@ -25,10 +27,12 @@ import { Link } from "./link/link.ts";
 import { NodeTime } from "./link/node_time.ts";
 import type { IdentityFiles, LinkLedger } from "./link/port.ts";
 import type { LinkTransport } from "./link/transport.ts";
+import { isSecretRow } from "./meta/buckets.ts";
 import { DurableEventLog } from "./meta/event_log.ts";
 import { DurableLedger } from "./meta/ledger.ts";
 import { DurableOutbox } from "./meta/outbox.ts";
 import { DurablePodRecords } from "./meta/pod_records.ts";
+import { sealSecrets } from "./meta/seal_secrets.ts";
 import { NodeReporter } from "./node/node_reporter.ts";
 import type { MachineFacts } from "./node/port.ts";
 import { POD_AGENT_DEFAULTS, PodAgent, type PodAgentOptions } from "./pods/agent.ts";
@@ -39,6 +43,8 @@ export interface EdgePorts {
   clock: Clock;
   random: Random;
   disk: Disk;
+  /** Seals secrets at rest; without it they lie in plain. */
+  storeKey?: Uint8Array;
   /** Closed by whoever made it. */
   runtime: ContainerRuntime;
   mounter: Mounter;
@@ -66,6 +72,7 @@ export interface EdgeSettings {
 /** The durable memory of the node, all parts over one store. */
 export interface Memory {
   store: DurableStore;
+  diskBudget: WriteBudget;
   ledger: DurableLedger;
   outbox: DurableOutbox;
   records: DurablePodRecords;
@@ -121,6 +128,8 @@ export async function assembleEdge(
     link: () => link.link,
     start: async (scope) => {
       await link.open(() => buildLink(config, ports, { ...memory, ledger: desired }, api));
+      scope.spawn("outbox", (signal) => memory.outbox.run(signal));
+      scope.spawn("disk budget", (signal) => memory.diskBudget.run(signal));
       scope.spawn("intents", (signal) => memory.intents.run(signal));
       scope.spawn("link", (signal) => link.run(signal));
       scope.spawn("pods", (signal) => agent.run(signal));
@@ -219,16 +228,27 @@ function buildLocalApi(
   });
 }
 
-async function openMemory(config: EdgeConfig, { clock, random, disk }: EdgePorts): Promise<Memory> {
+async function openMemory(
+  config: EdgeConfig,
+  { clock, random, disk, storeKey }: EdgePorts,
+): Promise<Memory> {
+  const codec = storeKey && new SealingCodec({ key: storeKey, random, isSecret: isSecretRow });
   const store = await openStore({
     dir: join(config.dataDir, "store"),
     disk,
     clock,
+    ...(codec ? { codec } : {}),
   });
+  if (codec) await sealSecrets(store, codec.keyId);
   const outbox = new DurableOutbox({ store, clock });
   const ledger = new DurableLedger(store);
   return {
     store,
+    diskBudget: new WriteBudget({
+      clock,
+      budgetBytes: config.store.dailyWriteBudgetMb * 1_000_000,
+      bytesWritten: () => store.stats().bytesWritten,
+    }),
     outbox,
     ledger,
     records: new DurablePodRecords({ store, outbox }),

@@ -49,6 +49,10 @@ export interface EdgeConfig {
     imageGCHighThresholdPercent: number;
     imageGCLowThresholdPercent: number;
   };
+  store: {
+    /** What the node may write to its disk in a day before it is told; MB are 1 000 000 bytes. */
+    dailyWriteBudgetMb: number;
+  };
   /** `tlsListen`: the port after `listen`'s, unless it is set. */
   api: { listen: string; tlsListen: string };
   mqtt: { listen: string };
@@ -112,6 +116,7 @@ export const edgeConfigSchema: Parser<EdgeConfig> = section<EdgeConfig>({
     imageGCHighThresholdPercent: whole(85, 1, 100),
     imageGCLowThresholdPercent: whole(80, 0, 99),
   }),
+  store: section<EdgeConfig["store"]>({ dailyWriteBudgetMb: whole(500, 1, 1_000_000) }),
   api,
   mqtt: section<EdgeConfig["mqtt"]>({ listen: address("127.0.0.1:1883") }),
   dmi: section<EdgeConfig["dmi"]>({ socket: text("/run/skerry/dmi.sock") }),

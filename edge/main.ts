@@ -4,6 +4,7 @@ import type { ProgramSpec } from "../shared/cli/command.ts";
 import { runProgram } from "../shared/cli/run_program.ts";
 import { ACT_COMMANDS } from "./cli/acts.ts";
 import { DESCRIBE_COMMANDS } from "./cli/describe.ts";
+import { DIAGNOSE_COMMAND } from "./cli/diagnose.ts";
 import { EXPLAIN_COMMANDS } from "./cli/explain.ts";
 import { GET_COMMAND } from "./cli/get.ts";
 import { JOIN_COMMAND } from "./cli/join.ts";
@@ -24,6 +25,7 @@ const PROGRAM: ProgramSpec = {
     ...EXPLAIN_COMMANDS,
     ...ACT_COMMANDS,
     KUBECONFIG_COMMAND,
+    DIAGNOSE_COMMAND,
     RESET_COMMAND,
   ],
 };

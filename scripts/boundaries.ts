@@ -16,8 +16,15 @@ export const DOORS: readonly Door[] = [
   { from: "tests/**", may: ["**"], why: "tests hold everything together" },
   {
     from: "scripts/**",
-    may: ["scripts/**", "shared/**", "tests/support/**", "edge/*.ts", "cloud/*.ts"],
-    why: "tools use shared/, the test support and the two composition roots",
+    may: [
+      "scripts/**",
+      "shared/**",
+      "tests/support/**",
+      "tests/sim/**",
+      "edge/*.ts",
+      "cloud/*.ts",
+    ],
+    why: "tools use shared/, the test support, the simulation and the two composition roots",
   },
   {
     from: "edge/**/*_test.ts",

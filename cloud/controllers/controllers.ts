@@ -37,6 +37,8 @@ export interface ControllerSettings {
   orphanQuarantineMs: number;
   /** Ended pods kept before the oldest are removed. */
   terminatedPodsMax: number;
+  /** Deleted pods one absent node may leave waiting: twice what a node runs by default. */
+  terminatingPodsMax: number;
 }
 
 export const CONTROLLER_DEFAULTS: ControllerSettings = {
@@ -46,6 +48,7 @@ export const CONTROLLER_DEFAULTS: ControllerSettings = {
   leaseRenewMs: 10_000,
   orphanQuarantineMs: 40_000,
   terminatedPodsMax: 12_500,
+  terminatingPodsMax: 220,
 };
 
 export interface ControllersOptions {
@@ -107,8 +110,9 @@ export class Controllers {
     if (settings.cluster === "remote") return;
     this.#add("scheduler", new Scheduler({ kube, pods, nodes, clock, random }));
     const isLive = (node: string) => sessions.get(node) !== undefined;
-    const { orphanQuarantineMs: quarantineMs, terminatedPodsMax } = settings;
-    this.#add("pod gc", new PodGc({ ...common, isLive, quarantineMs, terminatedPodsMax }));
+    const { orphanQuarantineMs: quarantineMs, terminatedPodsMax, terminatingPodsMax } = settings;
+    const bounds = { quarantineMs, terminatedPodsMax, terminatingPodsMax };
+    this.#add("pod gc", new PodGc({ ...common, isLive, ...bounds }));
     const namespaces = this.#cache(
       new DeltaCache<KubeObject>(follow<KubeObject>(GVR.namespaces)),
       "namespaces",

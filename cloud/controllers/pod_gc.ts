@@ -1,7 +1,10 @@
 /**
  * Removes pods that nobody will ever confirm: pods whose node object is gone, deleted pods that
  * never got a node, deleted pods of nodes taken out of service, and the oldest ended pods above a
- * bound. `planPodGc` is pure. Used with the embedded API only; a real cluster brings its own.
+ * bound. A deleted pod of a node that is merely away stays Terminating until the node confirms, its
+ * object is deleted, or someone forces it; but no node keeps more than a bound of them: the oldest
+ * go, and the node ends them when it comes back, because it finds them in no projection.
+ * `planPodGc` is pure. Used with the embedded API only; a real cluster brings its own.
  */
 import type { Clock } from "../../shared/clock.ts";
 import { toTime } from "../../shared/clock.ts";
@@ -24,6 +27,8 @@ export interface PodGcBounds {
   /** A node must be missing this long before its pods go. */
   quarantineMs: number;
   terminatedPodsMax: number;
+  /** Deleted pods that one absent node may leave waiting. */
+  terminatingPodsMax: number;
 }
 
 export interface PodGcWorld {
@@ -45,6 +50,7 @@ export interface PodGcPlan {
 export function planPodGc(world: PodGcWorld, bounds: PodGcBounds): PodGcPlan {
   const plan: PodGcPlan = { orphans: [], removals: [], missingSinceMs: new Map() };
   const ended: Pod[] = [];
+  const waiting = new Map<string, Pod[]>();
   for (const pod of world.pods) {
     const name = pod.spec.nodeName;
     const isDeleted = Boolean(pod.metadata.deletionTimestamp);
@@ -59,7 +65,15 @@ export function planPodGc(world: PodGcWorld, bounds: PodGcBounds): PodGcPlan {
       plan.missingSinceMs.set(name, sinceMs);
       if (world.monotonicMs - sinceMs >= bounds.quarantineMs) plan.orphans.push(pod);
     } else if (isDeleted && node && isOutOfService(node)) plan.removals.push(pod);
-    else if (hasEnded(pod) && !isDeleted) ended.push(pod);
+    else if (isDeleted && !world.isLive(name)) {
+      const pods = waiting.get(name) ?? [];
+      waiting.set(name, pods);
+      pods.push(pod);
+    } else if (hasEnded(pod) && !isDeleted) ended.push(pod);
+  }
+  for (const pods of waiting.values()) {
+    const excess = pods.length - bounds.terminatingPodsMax;
+    if (excess > 0) plan.removals.push(...pods.sort(byDeletion).slice(0, excess));
   }
   const excess = ended.length - bounds.terminatedPodsMax;
   if (excess > 0) plan.removals.push(...ended.sort(byAge).slice(0, excess));
@@ -74,6 +88,11 @@ function isOutOfService(node: Node): boolean {
   const ready = node.status?.conditions?.find((condition) => condition.type === "Ready");
   return ready?.status !== "True" &&
     Boolean(node.spec?.taints?.some((taint) => taint.key === OUT_OF_SERVICE_TAINT));
+}
+
+function byDeletion(a: Pod, b: Pod): number {
+  const deleted = (pod: Pod) => pod.metadata.deletionTimestamp ?? "";
+  return deleted(a) < deleted(b) ? -1 : deleted(a) > deleted(b) ? 1 : 0;
 }
 
 function byAge(a: Pod, b: Pod): number {

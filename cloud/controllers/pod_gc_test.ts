@@ -8,7 +8,7 @@ import { MemoryKube } from "./testing/memory_kube.ts";
 import { sampleNode, samplePod } from "./testing/samples.ts";
 import { settle, until } from "./testing/until.ts";
 
-const BOUNDS = { quarantineMs: 40_000, terminatedPodsMax: 2 };
+const BOUNDS = { quarantineMs: 40_000, terminatedPodsMax: 2, terminatingPodsMax: 2 };
 const DELETED = { metadata: { deletionTimestamp: "2026-01-01T00:00:00Z" } };
 
 function plan(pods: Pod[], nodes: Node[] = [], more: Partial<PodGcWorld> = {}) {
@@ -55,6 +55,19 @@ Deno.test("planPodGc() removes deleted pods of nodes out of service, and only of
     samplePod("c", { nodeName: "retired" }),
   ];
   assertEquals(plan(pods, [away, retired]), [[], ["b"]]);
+});
+
+Deno.test("planPodGc() bounds what deletions leave waiting for a node that is away", () => {
+  const deleted = (name: string, deletionTimestamp: string) =>
+    samplePod(name, { nodeName: "away" }, { metadata: { deletionTimestamp } });
+  const pods = [
+    deleted("new", "2026-01-03T00:00:00Z"),
+    deleted("old", "2026-01-01T00:00:00Z"),
+    deleted("mid", "2026-01-02T00:00:00Z"),
+    samplePod("running", { nodeName: "away" }),
+  ];
+  assertEquals(plan(pods, [sampleNode("away")]), [[], ["old"]]);
+  assertEquals(plan(pods, [sampleNode("away")], { isLive: () => true }), [[], []]);
 });
 
 Deno.test("planPodGc() removes the oldest ended pods above the bound", () => {

@@ -17,7 +17,7 @@ export function mergePodStatus(
   for (const field of KEPT_FIELDS) {
     if (stored[field] !== undefined) kept[field] = stored[field];
   }
-  const conditions = mergeConditions(current?.conditions, reported.conditions);
+  const conditions = mergeConditions(current?.conditions, reported.conditions?.map(withoutNulls));
   return { ...kept, ...reported, ...(conditions.length > 0 ? { conditions } : {}) };
 }
 
@@ -33,4 +33,10 @@ export function mergeConditions(
     return next ?? old;
   });
   return [...merged, ...byType.values()];
+}
+
+/** The API keeps no nulls; with them (`lastProbeTime`) a status would never equal the stored one. */
+function withoutNulls(condition: Condition): Condition {
+  const known = Object.entries(condition).filter(([, value]) => value !== null);
+  return Object.fromEntries(known) as unknown as Condition; // fields that may be null are optional
 }

@@ -50,7 +50,7 @@ Deno.test("a removal of what the site saw deletes the pod, once", async () => {
   assertEquals(w.events(), ["Pod SiteRemove"]);
 });
 
-Deno.test("a removal of what was changed meanwhile is a conflict, told on both objects", async () => {
+Deno.test("a removal of what was changed meanwhile is a conflict, told on both", async () => {
   const w = world();
   w.kube.put(GVR.pods, pod({}, "other"));
   const asked = intent("remove");
@@ -91,7 +91,7 @@ Deno.test("a node removes only its own pods; what is gone is gone", async () => 
   assertEquals(w.calls("delete"), 0);
 });
 
-Deno.test("a deletion the API forbids is a conflict; an API that is away is tried again", async () => {
+Deno.test("a deletion the API forbids is a conflict; an API away is tried again", async () => {
   const w = world();
   w.kube.put(GVR.pods, pod());
   w.kube.onWrite = (call) => {

@@ -6,7 +6,9 @@
  *
  *     inventory --(last part)--> planning --(reject)--> rejected --(delay, request)--> inventory
  *
- * A session begins in `planning` when the node's digest is one we know, else in `inventory`.
+ * A session begins in `planning` when the node's digest is one we know, else in `inventory`. Every
+ * ten minutes without anything on its way the inventory is asked for again: what a node holds is
+ * then compared with what it must hold, whatever either side believes.
  */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import type { Clock } from "../../shared/clock.ts";
@@ -22,6 +24,7 @@ import {
   SessionResponseSchema,
 } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import { roomLogger } from "../../shared/log.ts";
+import type { Random } from "../../shared/random.ts";
 import { inventoryDigest, type InventoryEntry } from "../../shared/wire/desired.ts";
 import type { Outgoing } from "../../shared/wire/outgoing.ts";
 import { inParts, planStep, toInventory } from "./plan_step.ts";
@@ -35,6 +38,8 @@ const IN_FLIGHT_BYTES_MAX = 8 * 1024 * 1024;
 /** 900 times the pods a node may run by default, and all they name. */
 const INVENTORY_ENTRIES_MAX = 100_000;
 const KEY_CHARS_MAX = 1024;
+/** At 20 pods an inventory costs about 3 kB: 5 B/s on the link. */
+export const RECONCILE_MS = 10 * 60_000;
 const REPLAN_INITIAL_MS = 500;
 const REPLAN_MAX_MS = 60_000;
 
@@ -52,6 +57,7 @@ export interface DownstreamOptions {
   source: DesiredSource;
   outgoing: Outgoing<SessionResponse>;
   clock: Clock;
+  random: Random;
 }
 
 export class Downstream {
@@ -63,6 +69,7 @@ export class Downstream {
   #unsaved: number | undefined;
   #rejections = 0;
   #bytesSent = 0;
+  #reconcileAtMs: number;
 
   constructor(options: DownstreamOptions) {
     this.#options = options;
@@ -81,6 +88,7 @@ export class Downstream {
     }
     this.#acked = generation;
     this.#unsaved = sameStore ? generation : undefined;
+    this.#reconcileAtMs = this.#nextReconcileMs();
   }
 
   get needsInventory(): boolean {
@@ -140,6 +148,16 @@ export class Downstream {
     this.#wake.wake();
   }
 
+  /** Called with every heartbeat, which spares each node a timer of its own. */
+  reconcileIfDue(): void {
+    if (this.#options.clock.monotonicMs() < this.#reconcileAtMs) return;
+    this.#reconcileAtMs = this.#nextReconcileMs();
+    // what is on its way would look like a difference; the next round comes
+    if (this.#state.kind !== "planning" || this.#inFlight.length > 0) return;
+    this.#state = { kind: "inventory", entries: [] };
+    this.#send({ case: "inventoryRequest", value: {} });
+  }
+
   /** One part of the node's inventory; AppError "invalid" when it is out of bounds. */
   inventory(part: Inventory): void {
     if (this.#state.kind !== "inventory") return;
@@ -173,6 +191,12 @@ export class Downstream {
     await this.#options.clock.sleep(this.#state.delayMs, signal);
     this.#state = { kind: "inventory", entries: [] };
     this.#send({ case: "inventoryRequest", value: {} });
+  }
+
+  /** Between 75 and 125 % of the period: a fleet that came at once must not be asked at once. */
+  #nextReconcileMs(): number {
+    const { clock, random } = this.#options;
+    return clock.monotonicMs() + RECONCILE_MS * (0.75 + 0.5 * random.float());
   }
 
   /** Tries again at the next wake-up when it fails, and at the latest with the next session. */

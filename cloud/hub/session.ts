@@ -71,7 +71,7 @@ export class NodeSession implements SessionClaim {
     this.#options = options;
     const { node, hello, source, sink, clock, random } = options;
     const { outgoing } = this;
-    this.#downstream = new Downstream({ node, hello, source, outgoing, clock });
+    this.#downstream = new Downstream({ node, hello, source, outgoing, clock, random });
     this.#upstream = new Upstream({ node, sink, outgoing, clock, random });
     this.#sinceMs = clock.nowMs();
     this.#lastHeartbeatMs = this.#sinceMs;
@@ -246,6 +246,7 @@ export class NodeSession implements SessionClaim {
   #answer({ counter, reply }: Heartbeat): void {
     this.#lastHeartbeatMs = this.#options.clock.nowMs();
     this.#closeIdleTunnel();
+    this.#downstream.reconcileIfDue();
     if (!reply) this.#send({ case: "heartbeat", value: { counter, reply: true, generation: 0n } });
   }
 

@@ -208,7 +208,7 @@ function why(pod: Pod, { facts, intents, objects, pods, clock }: LocalApiOptions
   });
 }
 
-/** Anything but reading and the acts above is refused by name, so that a script does not take a 404 for done. */
+/** Anything else is refused by name, so that a script does not take a 404 for done. */
 function addMethodRefusal(app: Hono): void {
   app.all("*", (c) => {
     if (c.req.method === "GET" || c.req.method === "HEAD") return c.notFound();

@@ -94,7 +94,7 @@ Deno.test("asked twice before it is done is once; afterwards it is another", asy
   assertEquals(w.intents.list().map((i) => i.id), [first.id, second.id]);
 });
 
-Deno.test("a removal is reported at once and holds the pod until the cloud says otherwise", async () => {
+Deno.test("a removal is reported at once and holds the pod until it is decided", async () => {
   const w = world();
   const { id } = await w.ask("remove");
   assertEquals([w.reports(), w.intents.of("uid-web")[0]?.holds], [["remove"], true]);
@@ -134,7 +134,7 @@ Deno.test("what cannot be meant is refused by name", async () => {
   assertEquals(w.intents.list(), []);
 });
 
-Deno.test("decided intents are kept within their bound, the last of a held pod always", async () => {
+Deno.test("decided intents are kept within their bound, a held pod's last always", async () => {
   const w = world();
   for (let i = 0; i < 210; i++) {
     const { id } = await w.ask("restart");

@@ -11,8 +11,25 @@ export const BUCKET = {
   outbox: "outbox/v1",
   /** One row, "head": sequences reserved, drops by reason. */
   outboxHead: "outbox_head/v1",
+  /** One row, "key": id of the key that secrets are sealed with. */
+  sealing: "sealing/v1",
   /** Pod uid -> pod and status. */
   podStatus: "pod_status/v1",
   /** namespace/name -> Event. */
   events: "events/v1",
 } as const;
+
+/** Names of the streams, in the store's bulk view. */
+export const STREAM = {
+  /** Report of an event, under the event's key. */
+  outboxEvent: "outbox_event/v1",
+  /** Report of a reading, under the device's or property's key. */
+  outboxTelemetry: "outbox_telemetry/v1",
+  /** What happened on this node, under what it happened to. */
+  history: "history/v1",
+} as const;
+
+/** What may not lie on the disk in plain. */
+export function isSecretRow(bucket: string, key: string): boolean {
+  return bucket === BUCKET.desired && key.startsWith("secrets/");
+}

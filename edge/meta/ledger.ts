@@ -5,6 +5,7 @@
  */
 import { KeyedMutex } from "../../shared/async/keyed_mutex.ts";
 import { Changes } from "../../shared/async/wakeup.ts";
+import { roomLogger } from "../../shared/log.ts";
 import type { KubeObject } from "../../shared/k8s/types.ts";
 import type { Store, StoreOp } from "../../shared/store/port.ts";
 import {
@@ -17,6 +18,8 @@ import { BUCKET } from "./buckets.ts";
 import { applyToInventory, judge } from "./judge.ts";
 import type { Ledger, LedgerHead, Verdict } from "./port.ts";
 
+const log = roomLogger("edge", "meta");
+
 interface DesiredRow {
   uid: string;
   resourceVersion: string;
@@ -27,6 +30,8 @@ export class DurableLedger implements Ledger {
   readonly changes = new Changes();
   readonly #store: Store;
   readonly #mutex = new KeyedMutex();
+  /** Rows sealed with a key that is lost: not held, so that the cloud sends them again. */
+  #unreadable: string[];
   #inventory: ReadonlyMap<string, InventoryEntry>;
   #head: LedgerHead;
 
@@ -37,6 +42,12 @@ export class DurableLedger implements Ledger {
         { key, value: { uid, resourceVersion } },
       ) => [key, { key, uid, resourceVersion }]),
     );
+    this.#unreadable = store.unreadable(BUCKET.desired);
+    if (this.#unreadable.length > 0) {
+      log.error("Sealed objects cannot be read; the cloud will be asked for them", {
+        objects: this.#unreadable.length,
+      });
+    }
     const digest = inventoryDigest(this.#inventory.values());
     const stored = store.get<LedgerHead>(BUCKET.ledger, "head") ??
       { cloudId: "", generation: 0 };
@@ -73,7 +84,10 @@ export class DurableLedger implements Ledger {
     if (verdict.kind !== "commit") return verdict;
     const { cloudId, generation, digest } = batch;
     const head: LedgerHead = { cloudId, generation, digest };
+    const replaced = new Set(batch.upserts.map((item) => item.key));
+    const gone = this.#unreadable.filter((key) => !replaced.has(key));
     await this.#store.commit([
+      ...gone.map((key): StoreOp => ({ op: "delete", bucket: BUCKET.desired, key })),
       ...batch.upserts.map(({ key, ...value }): StoreOp => ({
         op: "put",
         bucket: BUCKET.desired,
@@ -83,6 +97,7 @@ export class DurableLedger implements Ledger {
       ...batch.deletes.map((key): StoreOp => ({ op: "delete", bucket: BUCKET.desired, key })),
       { op: "put", bucket: BUCKET.ledger, key: "head", value: head },
     ]);
+    this.#unreadable = [];
     this.#inventory = after;
     this.#head = head;
     this.changes.notify();

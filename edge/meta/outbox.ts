@@ -1,220 +1,214 @@
 /**
- * Reports the cloud has not acknowledged, on disk, latest wins per key. A small index lives in
- * memory, the reports in the store. Sequences rise over restarts and are never used twice: they are
- * reserved in blocks, so that a put writes one row and rarely two.
- *
- * Bounds: `control` and `status` refuse new keys with `exhausted` when full (their keys are pods
- * and the node, so full means a bug or an attack); `event` drops its oldest and counts it.
+ * Reports the cloud has not acknowledged, on disk: the latest per key of `control` and `status` in
+ * present state, every `event` and `telemetry` record in the store's bulk view. One door to both.
+ * Sequences of the two kinds never meet, and none is ever used twice.
  */
-import { Changes } from "../../shared/async/wakeup.ts";
+import { Changes, Wakeup } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
-import { AppError } from "../../shared/errors.ts";
-import type { Store, StoreOp } from "../../shared/store/port.ts";
+import { recordId, type Store, type StoreOp } from "../../shared/store/port.ts";
 import type { Report } from "../../shared/wire/report.ts";
-import { BUCKET } from "./buckets.ts";
-import type { Outbox, OutboxItem, OutboxLane, OutboxStats } from "./port.ts";
+import { STREAM } from "./buckets.ts";
+import { BulkLane, type BulkLaneOptions } from "./bulk_lane.ts";
+import { LatestLanes } from "./latest_lanes.ts";
+import type {
+  BulkLaneName,
+  Outbox,
+  OutboxItem,
+  OutboxLane,
+  OutboxRecord,
+  OutboxStats,
+} from "./port.ts";
 
-const LANES: readonly OutboxLane[] = ["control", "status", "event"];
+const DAY_MS = 24 * 60 * 60 * 1000;
 
-/** Items per lane: pods and node with room to spare; events as many as the local log keeps. */
-export const OUTBOX_ITEMS_MAX: Readonly<Record<OutboxLane, number>> = {
-  control: 10_000,
-  status: 10_000,
-  event: 1_000,
+/**
+ * The cloud takes 512 unacknowledged reports at once: events and telemetry together hold at most
+ * three quarters of that, and a backlog half of it. The pace is what a small cloud takes in without
+ * its other nodes noticing; a million records need half a minute.
+ */
+export const BULK_LANES: Readonly<
+  Record<BulkLaneName, Omit<BulkLaneOptions, "store" | "clock" | "lane" | "stream">>
+> = {
+  event: {
+    ttlMs: 7 * DAY_MS,
+    rowsMax: 10_000,
+    bytesMax: 16 * 1024 * 1024,
+    windowMax: 64,
+    replayMax: 64,
+    pace: { perSecond: 5_000, burst: 500 },
+    uniqueKeys: false,
+  },
+  telemetry: {
+    ttlMs: 30 * DAY_MS,
+    rowsMax: 5_000_000,
+    bytesMax: 1024 * 1024 * 1024,
+    windowMax: 320,
+    replayMax: 208,
+    pace: { perSecond: 30_000, burst: 3_000 },
+    uniqueKeys: true,
+  },
 };
 
-/** Sequences reserved by one write of the head row. */
-const RESERVE = 1_000;
+/** Looks after the pace this often while something is held back. */
+const PACE_MS = 50;
+const EXPIRY_MS = 60_000;
+/** Waiting events whose key is remembered, so that a repeat replaces one that was not sent yet. */
+const EVENT_KEYS_MAX = 1_000;
 
-/** Skipped when the store lost something: more than an outbox can have used since its last row. */
-const DAMAGE_JUMP = 1_000_000;
-
-interface OutboxRow {
-  sequence: number;
-  lane: OutboxLane;
-  atMs: number;
-  report: Report;
-}
-
-type Entry = Omit<OutboxRow, "report"> & { key: string };
-
-interface HeadRow {
-  reserved: number;
-  dropped: Record<string, number>;
+export interface OutboxOptions {
+  store: Store;
+  clock: Clock;
+  /** In place of BULK_LANES. */
+  lanes?: Partial<Record<BulkLaneName, Partial<BulkLaneOptions>>>;
 }
 
 export class DurableOutbox implements Outbox {
   readonly changes = new Changes();
   readonly #store: Store;
   readonly #clock: Clock;
-  /** Durable items, by sequence, oldest first, in each lane. */
-  readonly #lanes: Record<OutboxLane, Map<number, Entry>>;
-  readonly #byKey = new Map<string, Entry>();
-  /** Sequence of the latest put per key that is still on its way to the disk. */
-  readonly #inFlight = new Map<string, number>();
-  /** Keys whose drop is on its way to the disk. */
-  readonly #dropping = new Set<string>();
-  /** New items on their way to the disk, per lane. */
-  readonly #arriving: Record<OutboxLane, number> = { control: 0, status: 0, event: 0 };
-  readonly #dropped: Record<string, number>;
-  #sequence: number;
-  #reserved: number;
+  readonly #latest: LatestLanes;
+  readonly #bulk: Record<BulkLaneName, BulkLane>;
+  readonly #throttled = new Wakeup();
+  /** Id of the latest waiting event per key; bounded, the oldest are forgotten. */
+  readonly #eventIds = new Map<string, number>();
 
-  constructor(options: { store: Store; clock: Clock }) {
-    this.#store = options.store;
-    this.#clock = options.clock;
-    this.#lanes = { control: new Map(), status: new Map(), event: new Map() };
-    const head = this.#store.get<HeadRow>(BUCKET.outboxHead, "head");
-    const entries = this.#store.list<OutboxRow>(BUCKET.outbox)
-      .map(({ key, value: { sequence, lane, atMs } }) => ({ key, sequence, lane, atMs }))
-      .sort((a, b) => a.sequence - b.sequence);
-    for (const entry of entries) this.#add(entry);
-    this.#sequence = Math.max(head?.reserved ?? 0, entries.at(-1)?.sequence ?? 0);
-    if (this.#store.recovery.damage.length > 0) this.#sequence += DAMAGE_JUMP;
-    this.#reserved = this.#sequence;
-    this.#dropped = { ...head?.dropped };
+  constructor({ store, clock, lanes = {} }: OutboxOptions) {
+    this.#store = store;
+    this.#clock = clock;
+    this.#latest = new LatestLanes({ store, clock });
+    const lane = (name: BulkLaneName, stream: string) =>
+      new BulkLane({ ...BULK_LANES[name], ...lanes[name], store, clock, lane: name, stream });
+    this.#bulk = {
+      event: lane("event", STREAM.outboxEvent),
+      telemetry: lane("telemetry", STREAM.outboxTelemetry),
+    };
+  }
+
+  /** Keeps the pace of what is replayed, and drops what is too old, until `signal` aborts. */
+  async run(signal: AbortSignal): Promise<void> {
+    await Promise.all([this.#keepPace(signal), this.#expire(signal)]);
   }
 
   put(lane: OutboxLane, key: string, report: Report): Promise<number> {
     return this.putWith(lane, key, report, []);
   }
 
-  /** `put` in one commit with `also`. */
+  /** `put` in one commit with `also`, which must append nothing. */
   async putWith(
     lane: OutboxLane,
     key: string,
     report: Report,
     also: readonly StoreOp[],
   ): Promise<number> {
-    const victim = this.#makeRoom(lane, key);
-    this.#arriving[lane]++;
-    const sequence = ++this.#sequence;
-    const entry: Entry = { key, sequence, lane, atMs: this.#clock.nowMs() };
-    const { key: _, ...index } = entry;
-    const row: OutboxRow = { ...index, report };
-    this.#inFlight.set(key, sequence);
-    try {
-      await this.#store.commit([
-        ...also,
-        { op: "put", bucket: BUCKET.outbox, key, value: row },
-        ...this.#drop(victim),
-        ...this.#reserve(victim !== undefined),
-      ]);
-    } catch (error) {
-      this.#undoDrop(victim);
-      // the block may not have been reserved: the next put tries again
-      this.#reserved = Math.min(this.#reserved, sequence - 1);
-      throw error;
-    } finally {
-      this.#arriving[lane]--;
-      if (this.#inFlight.get(key) === sequence) this.#inFlight.delete(key);
+    if (lane === "control" || lane === "status") {
+      const sequence = await this.#latest.put(lane, key, report, also);
+      this.changes.notify();
+      return sequence;
     }
-    if (victim) this.#remove(victim);
-    this.#add(entry);
+    const before = lane === "event" ? this.#replaceable(key) : undefined;
+    const sequence = await this.#store.commit([
+      ...also,
+      ...(before === undefined ? [] : [this.#bulk.event.removal([before])]),
+      ...this.#bulk[lane].ops([{ key, report }]),
+    ]);
+    const id = recordId(sequence, 0);
+    this.#bulk[lane].appended(sequence, 1);
+    if (lane === "event") this.#remember(key, id);
     this.changes.notify();
-    return sequence;
+    return BulkLane.sequenceOf(id);
+  }
+
+  async append(lane: BulkLaneName, records: readonly OutboxRecord[]): Promise<void> {
+    if (records.length === 0) return;
+    const sequence = await this.#store.commit(this.#bulk[lane].ops(records));
+    this.#bulk[lane].appended(sequence, records.length);
+    this.changes.notify();
   }
 
   pending(afterSequence: number, limit: number): OutboxItem[] {
     const items: OutboxItem[] = [];
-    for (const lane of LANES) {
-      for (const { sequence, key } of this.#lanes[lane].values()) {
-        if (items.length >= limit) return items;
-        if (sequence <= afterSequence) continue;
-        const row = this.#store.get<OutboxRow>(BUCKET.outbox, key);
-        // a newer one is durable and about to enter the index: it will be found under its sequence
-        if (row?.sequence === sequence) items.push({ sequence, lane, key, report: row.report });
+    for (const lane of ["control", "status", "event"] as const) {
+      items.push(...this.#latest.pending(lane, afterSequence, limit - items.length));
+    }
+    for (const lane of [this.#bulk.event, this.#bulk.telemetry]) {
+      if (items.length >= limit) break;
+      for (const item of lane.pending()) {
+        if (items.length >= limit) break;
+        if (item.sequence > afterSequence) items.push(item);
       }
+      if (lane.throttled) this.#throttled.wake();
     }
     return items;
   }
 
   async acknowledge(sequences: readonly number[]): Promise<void> {
-    const wanted = new Set(sequences);
-    const acked = [...this.#entriesOf(wanted)]
-      // one being replaced stays: the delete would hit its successor
-      .filter((entry) => !this.#inFlight.has(entry.key));
-    if (acked.length === 0) return;
-    await this.#store.commit(
-      acked.map(({ key }) => ({ op: "delete", bucket: BUCKET.outbox, key })),
-    );
-    for (const entry of acked) this.#remove(entry);
+    const latest = this.#latest.acknowledgement(sequences);
+    const lanes = Object.values(this.#bulk).map((lane) => lane.acknowledgement(sequences));
+    const ops = [...latest.ops, ...lanes.flatMap((lane) => lane.ops)];
+    if (ops.length === 0) return;
+    let ok = false;
+    try {
+      await this.#store.commit(ops);
+      ok = true;
+    } finally {
+      for (const lane of lanes) lane.done(ok);
+    }
+    latest.done();
     this.changes.notify();
   }
 
+  /** Of `control` and `status`; in the other lanes a key may have many records. */
   holds(key: string): boolean {
-    return this.#byKey.has(key) || this.#inFlight.has(key);
+    return this.#latest.holds(key);
   }
 
   stats(): OutboxStats {
-    let oldestAtMs: number | undefined;
-    for (const { atMs } of this.#byKey.values()) {
-      if (oldestAtMs === undefined || atMs < oldestAtMs) oldestAtMs = atMs;
-    }
-    return { depth: this.#byKey.size, oldestAtMs, dropped: { ...this.#dropped } };
-  }
-
-  *#entriesOf(sequences: ReadonlySet<number>): Generator<Entry> {
-    for (const lane of LANES) {
-      for (const sequence of sequences) {
-        const entry = this.#lanes[lane].get(sequence);
-        if (entry) yield entry;
+    const event = this.#bulk.event.stats();
+    const telemetry = this.#bulk.telemetry.stats();
+    const dropped: Record<string, number> = { ...this.#latest.dropped };
+    for (const [lane, stats] of Object.entries({ event, telemetry })) {
+      for (const [reason, count] of Object.entries(stats.dropped)) {
+        dropped[`${lane}_${reason}`] = (dropped[`${lane}_${reason}`] ?? 0) + count;
       }
     }
+    const lanes = {
+      control: this.#latest.depthOf("control"),
+      status: this.#latest.depthOf("status"),
+      event: this.#latest.depthOf("event") + event.rows,
+      telemetry: telemetry.rows,
+    };
+    const depth = Object.values(lanes).reduce((sum, count) => sum + count, 0);
+    const stamps = [this.#latest.oldestAtMs(), event.oldestAtMs, telemetry.oldestAtMs]
+      .filter((ms) => ms !== undefined);
+    return { depth, oldestAtMs: stamps.length ? Math.min(...stamps) : undefined, dropped, lanes };
   }
 
-  /** The item that must go so that `key` fits; undefined when there is room. */
-  #makeRoom(lane: OutboxLane, key: string): Entry | undefined {
-    const items = this.#lanes[lane];
-    const known = this.#byKey.get(key)?.lane === lane;
-    // only events are ever dropped; replacements on their way count as new, which errs on the safe
-    // side
-    const dropping = lane === "event" ? this.#dropping.size : 0;
-    const size = items.size + this.#arriving[lane] - dropping;
-    if (known || size < OUTBOX_ITEMS_MAX[lane]) return undefined;
-    if (lane !== "event") {
-      throw new AppError(
-        "exhausted",
-        `Cannot report ${key}: waiting ${lane} reports must be <= ${OUTBOX_ITEMS_MAX[lane]}`,
-      );
+  #replaceable(key: string): number | undefined {
+    const id = this.#eventIds.get(key);
+    return id !== undefined && this.#bulk.event.untouched(id) ? id : undefined;
+  }
+
+  #remember(key: string, id: number): void {
+    this.#eventIds.delete(key);
+    this.#eventIds.set(key, id);
+    const oldest = this.#eventIds.keys().next().value;
+    if (this.#eventIds.size > EVENT_KEYS_MAX && oldest !== undefined) {
+      this.#eventIds.delete(oldest);
     }
-    for (const entry of items.values()) {
-      if (!this.#dropping.has(entry.key) && !this.#inFlight.has(entry.key)) return entry;
+  }
+
+  async #keepPace(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await this.#throttled.wait(signal);
+      await this.#clock.sleep(PACE_MS, signal);
+      this.changes.notify();
     }
-    return undefined;
   }
 
-  #drop(victim: Entry | undefined): StoreOp[] {
-    if (!victim) return [];
-    this.#dropping.add(victim.key);
-    this.#dropped.event_quota = (this.#dropped.event_quota ?? 0) + 1;
-    return [{ op: "delete", bucket: BUCKET.outbox, key: victim.key }];
-  }
-
-  #undoDrop(victim: Entry | undefined): void {
-    if (!victim) return;
-    this.#dropping.delete(victim.key);
-    this.#dropped.event_quota = (this.#dropped.event_quota ?? 1) - 1;
-  }
-
-  /** The head row, when a block of sequences is used up or a drop must be counted. */
-  #reserve(counted: boolean): StoreOp[] {
-    if (this.#sequence > this.#reserved) this.#reserved = this.#sequence + RESERVE;
-    else if (!counted) return [];
-    const value: HeadRow = { reserved: this.#reserved, dropped: this.#dropped };
-    return [{ op: "put", bucket: BUCKET.outboxHead, key: "head", value }];
-  }
-
-  #add(entry: Entry): void {
-    const before = this.#byKey.get(entry.key);
-    if (before) this.#lanes[before.lane].delete(before.sequence);
-    this.#byKey.set(entry.key, entry);
-    this.#lanes[entry.lane].set(entry.sequence, entry);
-  }
-
-  #remove(entry: Entry): void {
-    this.#dropping.delete(entry.key);
-    this.#lanes[entry.lane].delete(entry.sequence);
-    if (this.#byKey.get(entry.key)?.sequence === entry.sequence) this.#byKey.delete(entry.key);
+  async #expire(signal: AbortSignal): Promise<void> {
+    for (;;) {
+      await this.#clock.sleep(EXPIRY_MS, signal);
+      this.#store.bulk.expire();
+    }
   }
 }

@@ -39,8 +39,19 @@ export interface Ledger {
   accept(batch: DesiredBatch): Promise<Verdict>;
 }
 
-/** Drained in this order when the link is back. */
-export type OutboxLane = "control" | "status" | "event";
+/**
+ * Drained in this order when the link is back. In `control` and `status` the latest per key counts;
+ * `event` and `telemetry` are appended, and every record is sent, expires, or is dropped and counted.
+ */
+export type OutboxLane = "control" | "status" | "event" | "telemetry";
+
+/** Lanes whose records are appended and may be dropped. */
+export type BulkLaneName = "event" | "telemetry";
+
+export interface OutboxRecord {
+  key: string;
+  report: Report;
+}
 
 export interface OutboxItem {
   /** Rises with every put; the cloud acknowledges by it. */
@@ -54,18 +65,29 @@ export interface OutboxStats {
   depth: number;
   /** Stamp of the oldest waiting item, ms since 1970; undefined when empty. */
   oldestAtMs: number | undefined;
+  /** By lane and reason: `event_quota`, `telemetry_expired` ... `lost` is with a damaged file. */
   dropped: Record<string, number>;
+  lanes: Record<OutboxLane, number>;
 }
 
 export interface Outbox {
   readonly changes: Changes;
   /** Adds a report; an unacknowledged one with the same key is replaced (latest wins). */
   put(lane: OutboxLane, key: string, report: Report): Promise<number>;
-  /** Waiting items with a sequence above `afterSequence`, oldest first within lane order. */
+  /** Adds records to a lane that keeps them all, in one durable commit (at most 4 096). */
+  append(lane: BulkLaneName, records: readonly OutboxRecord[]): Promise<void>;
+  /**
+   * Waiting items with a sequence above `afterSequence`, oldest first within lane order. Of the
+   * lanes that may be long only as much as their share of what may be in flight, at their pace;
+   * `changes` tells when there is more.
+   */
   pending(afterSequence: number, limit: number): OutboxItem[];
   /** Forgets items by sequence; one that was replaced meanwhile has a newer sequence and stays. */
   acknowledge(sequences: readonly number[]): Promise<void>;
-  /** True while a report of this key is on its way to the disk or not acknowledged. */
+  /**
+   * True while a report of this key in `control` or `status` is on its way to the disk or not
+   * acknowledged.
+   */
   holds(key: string): boolean;
   stats(): OutboxStats;
 }

@@ -19,6 +19,7 @@ import type { DnsSettings } from "./dns.ts";
 import { PodExecutor } from "./executor.ts";
 import { Gate } from "./gate.ts";
 import { Hooks } from "./hooks.ts";
+import { EmptyDirLimits } from "./housekeeping/empty_dir_limits.ts";
 import { Housekeeper } from "./housekeeping/housekeeper.ts";
 import { ImageGc } from "./housekeeping/image_gc.ts";
 import { LogLinks } from "./housekeeping/log_links.ts";
@@ -131,7 +132,12 @@ export class PodAgent {
       clock,
       onChange: (uid) => this.#reconciler.touch(uid),
     });
-    this.#housekeeper = housekeeper(options, links, observer, watch);
+    const emptyDirLimits = new EmptyDirLimits({
+      desiredPods: () => ledger.list<Pod>("pods"),
+      podDir: (uid) => volumes.podDir(uid),
+      onVerdict: (uid) => this.#reconciler.touch(uid),
+    });
+    this.#housekeeper = housekeeper(options, { links, observer, watch, emptyDirLimits });
     this.#watch = watch;
     this.#reconciler = new Reconciler({
       runtime,
@@ -144,6 +150,7 @@ export class PodAgent {
       volumes,
       images,
       prober: this.#prober,
+      emptyDirLimits,
       admissions: new Admissions(options.node.allocatable),
       siteActs: options.siteActs ?? new NoSiteActs(),
       node,
@@ -200,14 +207,18 @@ function podExecutor(
 
 function housekeeper(
   { runtime, ledger, events, clock, node, logs, imageGc, host }: PodAgentOptions,
-  links: LogLinks,
-  observer: RuntimeObserver,
-  watch: RuntimeWatch,
+  { links, observer, watch, emptyDirLimits }: {
+    links: LogLinks;
+    observer: RuntimeObserver;
+    watch: RuntimeWatch;
+    emptyDirLimits: EmptyDirLimits;
+  },
 ): Housekeeper {
   return new Housekeeper({
     clock,
     rotation: new LogRotation(runtime, clock, logs),
     links,
+    emptyDirLimits,
     imageGc: new ImageGc({
       runtime,
       events,

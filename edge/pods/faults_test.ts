@@ -19,8 +19,18 @@ const CALLS = [
   "ContainerStatus",
   "ContainerStatus",
   "ImageStatus",
+  "ExecSync",
   "Status",
 ];
+/** Probes that fail now and then because their calls do, and hooks that may be cut off. */
+const PROBED = {
+  livenessProbe: { exec: { command: ["true"] }, periodSeconds: 1, failureThreshold: 1 },
+  readinessProbe: { exec: { command: ["false"] }, periodSeconds: 2 },
+  lifecycle: {
+    postStart: { exec: { command: ["sleep", "1"] } },
+    preStop: { sleep: { seconds: 2 } },
+  },
+};
 const CODES: ErrorCode[] = ["internal", "unavailable", "not_found", "invalid", "exhausted"];
 
 /** A day of trouble: faults, crashes of runtime and agent, pods coming and going. Then it heals. */
@@ -39,7 +49,11 @@ async function troubledHistory(seed: number): Promise<void> {
       alive.delete(name);
     } else {
       const script = pick([FOREVER, "sleep 3; exit 1", "sleep inf"]);
-      node.apply(testPod(name, script, (pod) => pod.metadata.uid = uid));
+      const isProbed = random.float() < 0.5;
+      node.apply(testPod(name, script, (pod) => {
+        pod.metadata.uid = uid;
+        if (isProbed) Object.assign(pod.spec.containers[0]!, PROBED);
+      }));
       alive.add(name);
     }
     for (let i = 0; i < 4; i++) {

@@ -75,7 +75,13 @@ export class NodeView {
   }
 
   payloadContext(pod: Pod, sandboxIps: readonly string[]): PayloadContext {
-    return { pod, source: this.source(pod), facts: this.facts(pod, sandboxIps) };
+    const { ledger } = this.#options;
+    const { namespace = "default" } = pod.metadata;
+    const storage = {
+      claim: (name: string) => ledger.get(`persistentvolumeclaims/${namespace}/${name}`),
+      volume: (name: string) => ledger.get(`persistentvolumes//${name}`),
+    };
+    return { pod, source: this.source(pod), facts: this.facts(pod, sandboxIps), storage };
   }
 
   /** The runtime's name for the pod's RuntimeClass; "" is its default. */

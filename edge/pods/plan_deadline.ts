@@ -3,11 +3,14 @@ import type { Pod, PodStatus } from "../../shared/k8s/types.ts";
 
 /** What makes a pod Failed from outside its containers. */
 export interface PodVerdict {
+  /** Of the event that tells it. */
+  type: "Normal" | "Warning";
   reason: string;
   message: string;
 }
 
 export const DEADLINE_EXCEEDED: PodVerdict = {
+  type: "Normal",
   reason: "DeadlineExceeded",
   message: "Pod was active on the node longer than the specified deadline",
 };

@@ -15,6 +15,7 @@ import { type Admissions, specProblem } from "./admission.ts";
 import type { BackoffTable } from "./backoff_table.ts";
 import { removePodCgroups } from "./cgroup_files.ts";
 import type { Outcome, PodExecutor, PodWork } from "./executor.ts";
+import type { EmptyDirLimits } from "./housekeeping/empty_dir_limits.ts";
 import type { Images } from "./images.ts";
 import { containerHash } from "./marks.ts";
 import type { NodeView } from "./node_view.ts";
@@ -42,6 +43,7 @@ export interface WorkerDeps {
   volumes: PodVolumes;
   images: Images;
   prober: Prober;
+  emptyDirLimits: EmptyDirLimits;
   admissions: Admissions;
   siteActs: SiteActs;
   node: NodeView;
@@ -217,8 +219,8 @@ export class PodWorker {
     if (!pod || isRefused(before) || specProblem(pod)) return { plan, previous: before };
     await this.#noteBackingOff(plan);
     const leftMs = deadlineLeftMs(pod, before, this.#activeMs(before));
-    const verdict = leftMs === 0 ? DEADLINE_EXCEEDED : undefined;
-    if (verdict) await this.#deps.events.emit(this.ref, { type: "Normal", ...verdict });
+    const verdict = leftMs === 0 ? DEADLINE_EXCEEDED : this.#broken(pod, before);
+    if (verdict) await this.#deps.events.emit(this.ref, verdict);
     const status = await this.#record(pod, observed, verdict);
     // A pod that has just become terminal is wound up, not run further.
     const next = status.phase === before?.phase ? plan : make(status);
@@ -227,6 +229,13 @@ export class PodWorker {
       next.wakeAtMs = Math.min(next.wakeAtMs ?? dueAtMs, dueAtMs);
     }
     return { plan: next, previous: status };
+  }
+
+  /** A limit the pod itself states, and has broken. */
+  #broken(pod: Pod, previous: PodStatus | undefined): PodVerdict | undefined {
+    const isOver = previous?.phase === "Succeeded" || previous?.phase === "Failed";
+    if (isOver || pod.metadata.deletionTimestamp) return undefined;
+    return this.#deps.emptyDirLimits.verdict(this.ref.uid);
   }
 
   /** How long the pod has been active; by the wall clock only across lives of the agent. */

@@ -137,7 +137,7 @@ Deno.test("an agent killed at any moment of a restart carries it out once", asyn
   }
 });
 
-Deno.test("a restart asked for while the runtime is away is carried out when it is back", async () => {
+Deno.test("a restart asked for while the runtime is away happens when it is back", async () => {
   await using act = await ActNode.start();
   const { node } = act;
   node.apply(testPod("web", FOREVER));
@@ -152,7 +152,7 @@ Deno.test("a restart asked for while the runtime is away is carried out when it 
   await node.clock.until(() => act.started("web") === 2);
 });
 
-Deno.test("a pod removed at the site stays stopped, over crashes, until the cloud decides", async () => {
+Deno.test("a pod removed at the site stays stopped until the cloud decides", async () => {
   await using act = await ActNode.start();
   const { node } = act;
   for (const policy of ["Always", "Never"] as const) {

@@ -1,5 +1,6 @@
-/** Ledger keys of the config maps and secrets a pod reads. Pure. */
+/** Ledger keys of the config maps, secrets and claims a pod reads. Pure. */
 import type { Container, Pod, Volume } from "../../shared/k8s/types.ts";
+import { claimOf } from "./volumes/claim.ts";
 
 export function sourceKeys(pod: Pod): string[] {
   const namespace = pod.metadata.namespace ?? "default";
@@ -7,7 +8,10 @@ export function sourceKeys(pod: Pod): string[] {
   const add = (resource: string, name: unknown) => {
     if (typeof name === "string" && name) keys.add(`${resource}/${namespace}/${name}`);
   };
-  for (const volume of pod.spec?.volumes ?? []) addVolume(volume, add);
+  for (const volume of pod.spec?.volumes ?? []) {
+    addVolume(volume, add);
+    add("persistentvolumeclaims", claimOf(volume, pod)?.name);
+  }
   for (const container of [...pod.spec?.containers ?? [], ...pod.spec?.initContainers ?? []]) {
     addContainer(container, add);
   }

@@ -8,14 +8,12 @@ import { SystemClock } from "../clock.ts";
 import type { Random } from "../random.ts";
 import { DenoDisk } from "./deno_disk.ts";
 import { openStore } from "./durable_store.ts";
-import { NATIVE_BULK } from "./native_bulk.ts";
 import type { Store } from "./port.ts";
 
 const RECORDS = 400;
 const STREAM = "readings";
 
-const open = (dir: string) =>
-  openStore({ dir, disk: new DenoDisk(), clock: new SystemClock(), bulk: NATIVE_BULK });
+const open = (dir: string) => openStore({ dir, disk: new DenoDisk(), clock: new SystemClock() });
 
 const text = (i: number) => `${i} `.repeat(1 + i % 60);
 

@@ -10,7 +10,6 @@ import { type Random, SeededRandom } from "../random.ts";
 import { openStore } from "./durable_store.ts";
 import { BULK_NAME } from "./names.ts";
 import type { Store, StoreOp } from "./port.ts";
-import { simBulk } from "./sim_bulk.ts";
 import { SimDisk } from "./sim_disk.ts";
 
 export const DAY_COMMITS = 40;
@@ -31,7 +30,7 @@ export interface Crash {
 }
 
 export const openDay = (disk: SimDisk) =>
-  openStore({ dir: "/s", disk, clock: new SystemClock(), limits: LIMITS, bulk: simBulk(disk) });
+  openStore({ dir: "/s", disk, clock: new SystemClock(), limits: LIMITS });
 
 const recordsOf = (n: number) => n % 4;
 

@@ -5,11 +5,14 @@
  */
 import { AppError } from "../errors.ts";
 import type { Disk, DiskFile, DiskLock } from "./disk.ts";
+import { NATIVE_BULK } from "./native_bulk.ts";
 
 /** Above this a write goes through the thread pool, so that a slow disk cannot stall the loop. */
 const SYNC_WRITE_BYTES_MAX = 64 * 1024;
 
 export class DenoDisk implements Disk {
+  readonly bulk = NATIVE_BULK;
+
   async ensureDir(dir: string): Promise<void> {
     await guard("create folder", dir, () => Deno.mkdir(dir, { recursive: true, mode: 0o700 }));
   }

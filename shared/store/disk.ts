@@ -4,7 +4,11 @@
  * `exhausted` when the disk is full, `not_found` when a file is not there, `unavailable` otherwise.
  * Nothing counts as durable before `syncData` (contents) or `syncDir` (names) has resolved.
  */
+import type { BulkOpener } from "./bulk_file.ts";
+
 export interface Disk {
+  /** Where streams of a store on this disk go; without it such a store has none. */
+  readonly bulk?: BulkOpener;
   /** Makes `dir` and its parents where they are missing. */
   ensureDir(dir: string): Promise<void>;
   /** Names of the files in `dir`, in no particular order. */

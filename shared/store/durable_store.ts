@@ -37,7 +37,7 @@ const FENCE = 65_536;
 export async function openStore(options: StoreOptions): Promise<DurableStore> {
   const { dir, disk } = options;
   const limits = { ...STORE_LIMITS, ...options.limits };
-  const { clock, codec = PLAIN_CODEC, bulk } = options;
+  const { clock, codec = PLAIN_CODEC, bulk = disk.bulk } = options;
   await disk.ensureDir(dir);
   const lock = await disk.lock(`${dir}/${LOCK_NAME}`);
   try {

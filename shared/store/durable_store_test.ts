@@ -6,17 +6,15 @@ import { SimClock } from "../testing/sim_clock.ts";
 import { DenoDisk } from "./deno_disk.ts";
 import type { Disk } from "./disk.ts";
 import { openStore } from "./durable_store.ts";
-import { NATIVE_BULK } from "./native_bulk.ts";
 import type { StoreOptions } from "./options.ts";
 import type { StoreOp } from "./port.ts";
-import { simBulk } from "./sim_bulk.ts";
 import { SimDisk } from "./sim_disk.ts";
 import { storeSuite } from "./store_suite.ts";
 
 const clock = new SystemClock();
 const put = (key: string, value: unknown): StoreOp => ({ op: "put", bucket: "b", key, value });
 const openWithBulk = (disk: SimDisk) =>
-  openStore({ dir: "/s", disk, clock, bulk: simBulk(disk), limits: { bulkFlushBytes: 500 } });
+  openStore({ dir: "/s", disk, clock, limits: { bulkFlushBytes: 500 } });
 const openSim = (disk: Disk, limits: StoreOptions["limits"] = {}) =>
   openStore({ dir: "/s", disk, clock, limits: { journalChunkBytes: 4096, ...limits } });
 
@@ -31,7 +29,6 @@ storeSuite("real", async () => {
     dir: `${dir}/deep/store`,
     disk: new DenoDisk(),
     clock,
-    bulk: NATIVE_BULK,
   });
   return { store, dispose: () => Deno.remove(dir, { recursive: true }) };
 });

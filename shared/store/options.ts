@@ -13,7 +13,7 @@ export interface StoreOptions {
   limits?: Partial<StoreLimits>;
   /** How values become bytes; sealing at rest goes here. */
   codec?: ValueCodec;
-  /** Where streams go; a store without it has none. */
+  /** Where streams go, in place of the disk's own. */
   bulk?: BulkOpener;
 }
 

@@ -7,7 +7,9 @@
 import type { Clock } from "../clock.ts";
 import { AppError } from "../errors.ts";
 import type { Random } from "../random.ts";
+import type { BulkOpener } from "./bulk_file.ts";
 import type { Disk, DiskFile, DiskLock } from "./disk.ts";
+import { simBulk } from "./sim_bulk.ts";
 
 const SECTOR_BYTES = 512;
 
@@ -36,6 +38,7 @@ export interface SimDiskOptions {
 }
 
 export class SimDisk implements Disk {
+  readonly bulk: BulkOpener = simBulk(this);
   capacityBytes: number;
   onAct: ((act: string, number: number) => void) | undefined;
   acts = 0;
@@ -147,6 +150,14 @@ export class SimDisk implements Disk {
 
   files(): string[] {
     return [...this.#live.keys()].sort();
+  }
+
+  size(path: string): number {
+    return this.#inode(path).live.length;
+  }
+
+  get usedBytes(): number {
+    return this.#used();
   }
 
   /** Flips one bit of a file, behind everyone's back. */

@@ -81,6 +81,18 @@ siteTest("people at the site act through the local API, cut off and live", async
     assertEquals(uid, (await site.edge.pod("lamp")).metadata.uid);
   });
 
+  await t.step("diagnose finds nothing wrong on either side", async () => {
+    for (
+      const [program, dir] of [
+        [site.programs.edge, site.edgeDir],
+        [site.programs.cloud, site.cloudDir],
+      ] as const
+    ) {
+      const { code, stdout } = await run(program, ["diagnose", "--data-dir", dir]);
+      assertEquals(code, 0, stdout);
+    }
+  });
+
   await t.step("a restart survives an agent killed in between, and happens once", async () => {
     await cutLink(site);
     const before = identityOf(await site.edge.pod("lamp"));
@@ -92,29 +104,35 @@ siteTest("people at the site act through the local API, cut off and live", async
     assertEquals(after.restarts, before.restarts + 1);
   });
 
-  await t.step(
-    "cut off, a deleted pod stays stopped, and diff tells what would change",
-    async () => {
-      for (const name of ["fan", "pump"]) await edge(site, "delete", "pod", name);
-      const diff = await site.edge.get<Diff>("/v1/diff");
-      assertEquals(diff.intents.filter((i) => i.verb === "remove").map((i) => i.pod.name), [
-        "fan",
-        "pump",
-      ]);
-      const text = await edge(site, "diff");
-      assertMatch(text, /remove pod default\/fan: applied, by /);
-      assertMatch(text, /Would be reported: \d+/);
-      assertMatch(await edge(site, "why", "pod", "fan"), /removed at the site by /);
-      assertMatch(await edge(site, "describe", "pod", "fan"), /waiting: RemovedAtSite/);
-      await site.killEdge();
-      await site.startEdge();
-      const tasks = await site.containerd.tasks();
-      assertEquals(tasks.size, 2); // lamp and its sandbox
-    },
-  );
+  await t.step("cut off, diagnose says so", async () => {
+    const { code, stdout } = await run(site.programs.edge, [
+      ...["diagnose", "--data-dir", site.edgeDir],
+    ]);
+    assertEquals(code, 1);
+    assertMatch(stdout, /WRONG link +(backoff|dialing)/);
+    assertMatch(stdout, /ok +runtime/);
+  });
+
+  await t.step("cut off, a deleted pod stays stopped; diff tells what would change", async () => {
+    for (const name of ["fan", "pump"]) await edge(site, "delete", "pod", name);
+    const diff = await site.edge.get<Diff>("/v1/diff");
+    assertEquals(diff.intents.filter((i) => i.verb === "remove").map((i) => i.pod.name), [
+      "fan",
+      "pump",
+    ]);
+    const text = await edge(site, "diff");
+    assertMatch(text, /remove pod default\/fan: applied, by /);
+    assertMatch(text, /Would be reported: \d+/);
+    assertMatch(await edge(site, "why", "pod", "fan"), /removed at the site by /);
+    assertMatch(await edge(site, "describe", "pod", "fan"), /waiting: RemovedAtSite/);
+    await site.killEdge();
+    await site.startEdge();
+    const tasks = await site.containerd.tasks();
+    assertEquals(tasks.size, 2); // lamp and its sandbox
+  });
 
   await t.step(
-    "at reconnect the cloud deletes what it held unchanged, and keeps the rest",
+    "at reconnect the cloud deletes what it held unchanged, no more",
     async () => {
       const toleration = { key: "site", operator: "Exists", effect: "NoSchedule" };
       const { spec } = await site.cloud.pod("pump");

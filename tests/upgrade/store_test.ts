@@ -10,7 +10,6 @@ import { assertEquals } from "@std/assert";
 import { SystemClock } from "../../shared/clock.ts";
 import { DenoDisk } from "../../shared/store/deno_disk.ts";
 import { openStore } from "../../shared/store/durable_store.ts";
-import { NATIVE_BULK } from "../../shared/store/native_bulk.ts";
 
 async function copyFixture(name: string, without: RegExp | undefined): Promise<string> {
   const to = await Deno.makeTempDir();
@@ -49,7 +48,7 @@ Deno.test("a store of format 1 opens from its older snapshot and the journal alo
 Deno.test("a store of journal format 2 opens with its streams", async () => {
   const dir = await copyFixture("store_v2", undefined);
   const clock = new SystemClock();
-  const store = await openStore({ dir, disk: new DenoDisk(), clock, bulk: NATIVE_BULK });
+  const store = await openStore({ dir, disk: new DenoDisk(), clock });
   assertEquals([store.recovery.damage, store.recovery.tornBytes], [[], 0]);
   assertEquals(store.get("pods", "default/web"), { n: 1 });
   const records = store.bulk.read<{ n: number }>("s", { limit: 10 });

@@ -39,7 +39,7 @@ function checkProbe(errors: FieldError[], field: string, name: string, probe: Pr
 }
 
 export function checkLifecycle(errors: FieldError[], field: string, container: Container): void {
-  for (const name of ["postStart", "preStop"]) {
+  for (const name of ["postStart", "preStop"] as const) {
     const handler = container.lifecycle?.[name];
     if (isJsonObject(handler)) {
       checkHandler(errors, `${field}.lifecycle.${name}`, handler, LIFECYCLE_HANDLERS);

@@ -1,4 +1,4 @@
-/** What a reconnect would change: what waits to go up, what is undecided, and what is held. Pure. */
+/** What a reconnect would change: what waits to go up, is undecided, and is held. Pure. */
 import type { Report } from "../../../shared/wire/report.ts";
 import type { Intent } from "../../intents/port.ts";
 import type { LinkStatus, WaitingReport } from "../port.ts";

@@ -6,6 +6,7 @@ import { AppError } from "../../../shared/errors.ts";
 import type { KeyToPath, Pod, Volume } from "../../../shared/k8s/types.ts";
 import { fieldValue, type PodFacts, resourceValue } from "../downward.ts";
 import { type ConfigSource, decodeBase64 } from "../env.ts";
+import type { StorageSource } from "./claim.ts";
 import { safeRelative } from "./paths.ts";
 
 export interface PayloadFile {
@@ -20,6 +21,8 @@ export interface PayloadContext {
   pod: Pod;
   source: ConfigSource;
   facts: PodFacts;
+  /** Claims and the volumes they are bound to. */
+  storage?: StorageSource;
 }
 
 const MODE_DEFAULT = 0o644;
@@ -71,7 +74,14 @@ function addProjected(
   if (source.configMap) addConfigMap(payload, source.configMap, mode, context);
   else if (source.secret) addSecret(payload, source.secret, mode, context);
   else if (source.downwardAPI) addDownward(payload, source.downwardAPI.items ?? [], mode, context);
-  else {
+  else if (source.serviceAccountToken) {
+    throw new AppError(
+      "unimplemented",
+      `cannot project a token of service account "${
+        context.pod.spec.serviceAccountName ?? "default"
+      }": nobody issues tokens to this node; set automountServiceAccountToken: false`,
+    );
+  } else {
     throw new AppError(
       "unimplemented",
       `projected source ${Object.keys(source).join(", ") || "(none)"} is not supported`,

@@ -11,8 +11,10 @@ import { MountPropagation } from "../../../shared/gen/runtime/v1/api_pb.ts";
 import { expand } from "../env.ts";
 import type { MountInit } from "../to_cri.ts";
 import { writeAtomically } from "./atomic_writer.ts";
+import { claimedPath, claimOf, type StorageSource } from "./claim.ts";
 import { prepareHostPath } from "./host_path.ts";
 import type { Mounter } from "./mounter.ts";
+import { giveToGroup } from "./ownership.ts";
 import { isSafeName } from "./paths.ts";
 import { type PayloadContext, volumePayload } from "./payload.ts";
 import { resolveSubPath } from "./sub_path.ts";
@@ -27,6 +29,9 @@ export interface PreparedVolume {
   /** Content that comes from the API is never written by containers. */
   readOnly: boolean;
 }
+
+/** Without a ledger nobody has claimed anything. */
+const NO_STORAGE: StorageSource = { claim: () => undefined, volume: () => undefined };
 
 export type PreparedVolumes = ReadonlyMap<string, PreparedVolume>;
 
@@ -70,6 +75,8 @@ export class PodVolumes {
       await prepareHostPath(volume.hostPath.path, volume.hostPath.type ?? "");
       return { path: volume.hostPath.path, readOnly: false };
     }
+    const claim = claimOf(volume, context.pod);
+    if (claim) return await this.#prepareClaim(claim, context);
     if (volume.emptyDir) {
       await this.#prepareEmptyDir(path, volume.emptyDir, context.pod);
       return { path, readOnly: false };
@@ -84,6 +91,21 @@ export class PodVolumes {
     const gid = context.pod.spec.securityContext?.fsGroup;
     await writeAtomically(path, payload, gid === undefined ? {} : { gid });
     return { path, readOnly: true };
+  }
+
+  async #prepareClaim(
+    claim: { name: string; readOnly: boolean },
+    { pod, storage }: PayloadContext,
+  ): Promise<PreparedVolume> {
+    const { path, type, readOnly, takesGroup } = claimedPath(
+      claim,
+      pod.metadata.namespace ?? "default",
+      storage ?? NO_STORAGE,
+    );
+    await prepareHostPath(path, type);
+    const gid = pod.spec.securityContext?.fsGroup;
+    if (takesGroup && gid !== undefined) await giveToGroup(path, gid);
+    return { path, readOnly };
   }
 
   async #prepareEmptyDir(

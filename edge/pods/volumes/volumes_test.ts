@@ -1,6 +1,6 @@
 import { assert, assertEquals, assertRejects, assertThrows } from "@std/assert";
 import { AppError } from "../../../shared/errors.ts";
-import type { Pod, Volume } from "../../../shared/k8s/types.ts";
+import type { KubeObject, Pod, Volume } from "../../../shared/k8s/types.ts";
 import { etcHosts, readTerminationMessage } from "../pod_files.ts";
 import { writeAtomically } from "./atomic_writer.ts";
 import { prepareHostPath } from "./host_path.ts";
@@ -89,7 +89,7 @@ Deno.test("volumePayload() refuses what is missing and what climbs out", () => {
     [{ configMap: { name: "cm", items: [{ key: "k", path: "../x" }] } }, "relative path"],
     [{ configMap: { name: "cm", items: [{ key: "k", path: "/x" }] } }, "relative path"],
     [{ configMap: { name: "cm", items: [{ key: "k", path: "..data" }] } }, "must name a file"],
-    [{ projected: { sources: [{ serviceAccountToken: {} }] } }, "is not supported"],
+    [{ projected: { sources: [{ clusterTrustBundle: {} }] } }, "is not supported"],
   ];
   for (const [volume, message] of refused) {
     assertThrows(() => volumePayload({ name: "v", ...volume }, context()), AppError, message);
@@ -195,9 +195,9 @@ Deno.test("PodVolumes names the volume it cannot set up", () =>
     const volumes = new PodVolumes(`${dir}/pods`, new NoMounter());
     const refused: [Volume, string][] = [
       [
-        { name: "data", persistentVolumeClaim: { claimName: "x" } },
+        { name: "data", iscsi: {} },
         'MountVolume.SetUp failed for volume "data" : ' +
-        "volume source persistentVolumeClaim is not supported",
+        "volume source iscsi is not supported",
       ],
       [{ name: "../up", emptyDir: {} }, "must be a DNS label"],
       [{ name: "m", emptyDir: { medium: "Odd" } }, "medium Odd is not supported"],
@@ -253,3 +253,78 @@ Deno.test("readTerminationMessage() reads the file, else the end of the log wher
     assertEquals(await of({ exitCode: 0 }), "");
     assertEquals(await of({ fallbackToLogs: false, file: `${dir}/absent` }), "");
   }));
+
+Deno.test("a claim stands for the local or hostPath volume it is bound to", async () => {
+  await inTemp(async (dir) => {
+    Deno.mkdirSync(`${dir}/disk`);
+    Deno.writeTextFileSync(`${dir}/disk/file`, "x");
+    const claims: Record<string, KubeObject> = {
+      good: claim("pv-local"),
+      host: claim("pv-host"),
+      nfs: claim("pv-nfs"),
+      lost: claim("pv-none"),
+      stolen: claim("pv-stolen"),
+      waits: { metadata: {}, spec: {}, status: { phase: "Pending" } },
+      "p-scratch": claim("pv-local"),
+    };
+    const volumes: Record<string, KubeObject> = {
+      "pv-local": { metadata: {}, spec: { local: { path: `${dir}/disk` } } },
+      "pv-host": {
+        metadata: {},
+        spec: { hostPath: { path: `${dir}/new`, type: "DirectoryOrCreate" } },
+      },
+      "pv-nfs": { metadata: {}, spec: { nfs: { server: "s", path: "/" } } },
+      "pv-stolen": { metadata: {}, spec: { claimRef: { uid: "another" }, local: { path: dir } } },
+    };
+    const storage = {
+      claim: (name: string) => claims[name],
+      volume: (name: string) => volumes[name],
+    };
+    const podVolumes = new PodVolumes(`${dir}/pods`, new NoMounter());
+    const prepare = async (volume: Omit<Volume, "name">, name = "v", fsGroup?: number) => {
+      const given = { ...context([{ name, ...volume }]), storage };
+      if (fsGroup !== undefined) given.pod.spec.securityContext = { fsGroup };
+      return (await podVolumes.prepare(given)).get(name);
+    };
+    const of = (claimName: string) => ({ persistentVolumeClaim: { claimName } });
+    assertEquals(await prepare(of("good")), { path: `${dir}/disk`, readOnly: false });
+    assertEquals(
+      await prepare({ persistentVolumeClaim: { claimName: "good", readOnly: true } }),
+      { path: `${dir}/disk`, readOnly: true },
+    );
+    assertEquals((await prepare(of("host")))?.path, `${dir}/new`);
+    assertEquals((await prepare({ ephemeral: {} }, "scratch"))?.path, `${dir}/disk`);
+    const refusals: [string, string][] = [
+      ["absent", 'persistentvolumeclaim "absent" not found'],
+      ["waits", 'PVC is not bound: phase "Pending", volume ""'],
+      ["lost", 'persistentvolume "pv-none" not found'],
+      ["nfs", 'persistentvolume "pv-nfs" is neither local nor hostPath'],
+      ["stolen", 'persistentvolume "pv-stolen" is bound to another claim'],
+    ];
+    for (const [name, why] of refusals) {
+      await assertRejects(
+        () => prepare(of(name)),
+        VolumeError,
+        `MountVolume.SetUp failed for volume "v" : error processing PVC ns/${name}: ${why}`,
+      );
+    }
+    const gid = Deno.gid() ?? 0;
+    await prepare(of("good"), "v", gid);
+    const mode = (path: string) => (Deno.statSync(path).mode ?? 0) & 0o7777;
+    assertEquals(mode(`${dir}/disk`) & 0o2070, 0o2070);
+    assertEquals(mode(`${dir}/disk/file`) & 0o060, 0o060);
+  });
+});
+
+function claim(volumeName: string): KubeObject {
+  return { metadata: { uid: "c-1" }, spec: { volumeName }, status: { phase: "Bound" } };
+}
+
+Deno.test("a token nobody issues is refused by name", () => {
+  const projected = { sources: [{ serviceAccountToken: { path: "token" } }] };
+  assertThrows(
+    () => volumePayload({ name: "v", projected }, context()),
+    AppError,
+    'cannot project a token of service account "default": nobody issues tokens to this node',
+  );
+});

@@ -44,6 +44,8 @@ export class CountingSink implements ReportSink {
 export class MapLedger implements LinkLedger {
   head = { cloudId: "", generation: 0, digest: inventoryDigest([]) };
   readonly items = new Map<string, DesiredItem>();
+  /** What every accepted step said: keys, with the uid of what came. */
+  readonly steps: { upserts: string[]; deletes: string[] }[] = [];
 
   inventory(): InventoryEntry[] {
     return Array.from(this.items.values(), ({ key, uid, resourceVersion }) => {
@@ -55,6 +57,7 @@ export class MapLedger implements LinkLedger {
     for (const key of deletes) this.items.delete(key);
     for (const item of upserts) this.items.set(item.key, item);
     this.head = { cloudId, generation, digest };
+    this.steps.push({ upserts: upserts.map(({ key, uid }) => `${key} ${uid}`), deletes });
     return Promise.resolve({ kind: "commit" });
   }
 }

@@ -1,0 +1,135 @@
+import { assert, assertEquals } from "@std/assert";
+import { create } from "@bufbuild/protobuf";
+import {
+  DesiredAckSchema,
+  HelloSchema,
+  InventorySchema,
+  type SessionResponse,
+} from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
+import { SeededRandom } from "../../shared/random.ts";
+import { SimClock } from "../../shared/testing/sim_clock.ts";
+import { type DesiredItem, inventoryDigest } from "../../shared/wire/desired.ts";
+import { Outgoing } from "../../shared/wire/outgoing.ts";
+import { Downstream, RECONCILE_MS } from "./downstream.ts";
+import type { DesiredSource, Projection } from "./port.ts";
+
+class OneNode implements DesiredSource {
+  readonly cloudId = "c1";
+  readonly acks: number[] = [];
+  #projection: Projection = { generation: 0, digest: inventoryDigest([]), items: new Map() };
+  #listener: () => void = () => {};
+
+  projection(): Projection {
+    return this.#projection;
+  }
+
+  subscribe(_node: string, listener: () => void): () => void {
+    this.#listener = listener;
+    return () => {};
+  }
+
+  acknowledged(_node: string, generation: number): Promise<void> {
+    this.acks.push(generation);
+    return Promise.resolve();
+  }
+
+  advance(_node: string, generation: number): Promise<void> {
+    this.#projection = { ...this.#projection, generation: generation + 1 };
+    this.#listener();
+    return Promise.resolve();
+  }
+
+  hold(...names: string[]): DesiredItem[] {
+    const [generation, items] = [this.#projection.generation + 1, names.map(item)];
+    const digest = inventoryDigest(items);
+    this.#projection = { generation, digest, items: new Map(items.map((i) => [i.key, i])) };
+    this.#listener();
+    return items;
+  }
+}
+
+/** "pod" or "pod:uid". */
+function item(text: string): DesiredItem {
+  const [name = "", uid = `uid-${text}`] = text.split(":");
+  const object = { metadata: { name, uid } };
+  return { key: `pods/d/${name}`, uid, resourceVersion: "1", object };
+}
+
+async function withDownstream(
+  source: OneNode,
+  work: (
+    of: { downstream: Downstream; clock: SimClock; next: () => Promise<SessionResponse> },
+  ) => Promise<void>,
+): Promise<void> {
+  const clock = new SimClock();
+  const outgoing = new Outgoing<SessionResponse>({ urgentMax: 100 });
+  const { generation, digest } = source.projection();
+  const hello = create(HelloSchema, { cloudId: "c1", generation: BigInt(generation), digest });
+  const downstream = new Downstream({
+    node: "n1",
+    hello,
+    source,
+    outgoing,
+    clock,
+    random: new SeededRandom(1),
+  });
+  const stop = new AbortController();
+  const done = downstream.run(stop.signal).catch(() => {}); // ends by abort
+  const responses = outgoing[Symbol.asyncIterator]();
+  const next = async () => (await responses.next()).value as SessionResponse;
+  try {
+    await work({ downstream, clock, next });
+  } finally {
+    outgoing.end();
+    stop.abort();
+    await done;
+    await responses.return(undefined);
+  }
+}
+
+Deno.test("Downstream asks for the inventory every ten minutes and mends what differs", async () => {
+  const source = new OneNode();
+  const [a, b] = source.hold("a", "b") as [DesiredItem, DesiredItem];
+  await withDownstream(source, async ({ downstream, clock, next }) => {
+    downstream.reconcileIfDue();
+    await clock.advance(RECONCILE_MS * 1.25);
+    downstream.reconcileIfDue();
+    assertEquals((await next()).message.case, "inventoryRequest");
+    // the node lost b and holds something nobody gave it
+    const entries = [a, item("z")];
+    const head = { cloudId: "c1", generation: 1n, digest: source.projection().digest };
+    downstream.inventory(create(InventorySchema, { entries, more: false, ...head }));
+    const { message } = await next();
+    assert(message.case === "desiredBatch");
+    assertEquals(message.value.upserts.map((u) => u.key), [b.key]);
+    assertEquals(message.value.deletes, ["pods/d/z"]);
+    // its generation said that it has everything: a new one tells it otherwise
+    assertEquals([message.value.base, message.value.generation], [1n, 2n]);
+  });
+});
+
+Deno.test("Downstream does not ask while a step is on its way", async () => {
+  const source = new OneNode();
+  await withDownstream(source, async ({ downstream, clock, next }) => {
+    source.hold("a");
+    assertEquals((await next()).message.case, "desiredBatch");
+    await clock.advance(RECONCILE_MS * 2);
+    downstream.reconcileIfDue();
+    downstream.acknowledge(create(DesiredAckSchema, { generation: 1n }));
+    source.hold("a", "b");
+    assertEquals((await next()).message.case, "desiredBatch");
+    assertEquals(source.acks, [0, 1]);
+  });
+});
+
+Deno.test("Downstream tells a pod made anew under its old name by its uid", async () => {
+  const source = new OneNode();
+  source.hold("a:1");
+  await withDownstream(source, async ({ next }) => {
+    source.hold("a:2");
+    const { message } = await next();
+    assert(message.case === "desiredBatch");
+    assertEquals(message.value.upserts.map(({ key, uid }) => [key, uid]), [["pods/d/a", "2"]]);
+    assertEquals(message.value.deletes, []);
+  });
+});

@@ -1,0 +1,241 @@
+/**
+ * What must hold in every world. Some of it is looked at as it happens (what the edges acknowledge,
+ * what containers start, what the cloud applies), the rest when a machine comes up, now and then,
+ * and after healing.
+ */
+import type { Cloud } from "../../cloud/assemble.ts";
+import type { Hub } from "../../cloud/hub/hub.ts";
+import type { ReportSink } from "../../cloud/hub/port.ts";
+import type { Edge } from "../../edge/assemble.ts";
+import { LABEL } from "../../edge/pods/marks.ts";
+import type { SessionRequest, SessionResponse } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
+import type { KubeObject } from "../../shared/k8s/types.ts";
+import { encodeBody } from "../../shared/wire/codec.ts";
+import { fakeDigest } from "../../edge/cri/fake_images.ts";
+import type { Model } from "./model.ts";
+import type { SimEdge } from "./sim_edge.ts";
+import type { Direction } from "./sim_link.ts";
+import type { World } from "./world.ts";
+
+/** Live processes and connections that a machine may have at once; a leak passes them soon. */
+const TIMERS_MAX = 400;
+const CONNECTIONS_MAX = 8;
+const OUTBOX_MAX = 21_000;
+const LOOK_MS = 10_000;
+
+interface NodeBook {
+  cloudId: string;
+  /** Highest generation the node has acknowledged. */
+  acked: number;
+  /** Digest by generation, as the cloud announced them. */
+  digests: Map<number, string>;
+  /** By the digest of a report: its key, and the sequences it was sent under. */
+  sent: Map<string, { key: string; sequences: Set<number> }>;
+  /** Highest sequence applied, by key. */
+  applied: Map<string, number>;
+}
+
+export class Checkers {
+  readonly #world: World;
+  readonly #model: Model;
+  readonly #books = new Map<string, NodeBook>();
+
+  constructor(world: World, model: Model) {
+    this.#world = world;
+    this.#model = model;
+    world.onMessage = (node, direction, message) => this.#onMessage(node, direction, message);
+    world.cloud.onServing = (cloud) => this.#onServing(cloud);
+    world.cloud.wrapSink = (sink) => this.#watchSink(sink);
+    for (const edge of world.edges) {
+      edge.onAssembled = (assembled) => this.#onAssembled(edge, assembled);
+      edge.onContainer = (uid, name) => this.#onContainer(edge, uid, name);
+    }
+    this.#look();
+  }
+
+  #violate(rule: string, detail: string): void {
+    this.#world.trace.violate(rule, detail);
+  }
+
+  #book(node: string): NodeBook {
+    let book = this.#books.get(node);
+    if (!book) {
+      book = {
+        cloudId: "",
+        acked: 0,
+        digests: new Map(),
+        sent: new Map(),
+        applied: new Map(),
+      };
+      this.#books.set(node, book);
+    }
+    return book;
+  }
+
+  #onMessage(node: string, direction: Direction, wire: unknown): void {
+    const book = this.#book(node);
+    if (direction === "down") {
+      const { message } = wire as SessionResponse; // a tunnel's frames have no `message`
+      if (message?.case !== "desiredBatch") return;
+      const generation = Number(message.value.generation);
+      const known = book.digests.get(generation);
+      book.cloudId = message.value.cloudId;
+      book.digests.set(generation, message.value.digest);
+      if (known !== undefined && known !== message.value.digest) {
+        this.#violate("one content per generation", `${node} generation ${generation}`);
+      }
+      if (generation < book.acked) {
+        const detail = `${node} is sent ${generation} after it acknowledged ${book.acked}`;
+        this.#violate("generation never goes back", detail);
+      }
+      return;
+    }
+    const { message } = wire as SessionRequest; // as above
+    if (message?.case === "desiredAck") {
+      book.acked = Math.max(book.acked, Number(message.value.generation));
+    } else if (message?.case === "reportBatch") {
+      for (const { sequence, key, body } of message.value.items) {
+        const digest = fakeDigest(String(body));
+        const known = book.sent.get(digest) ?? { key, sequences: new Set() };
+        known.sequences.add(Number(sequence));
+        book.sent.set(digest, known);
+      }
+    }
+  }
+
+  /** Reports of one key must be applied in the order of their sequences. */
+  #watchSink(sink: ReportSink): ReportSink {
+    return {
+      apply: async (node, report, signal) => {
+        const outcome = await sink.apply(node, report, signal);
+        this.#world.trace.count(`reports ${outcome.kind}`);
+        // an event counts up: applied late it changes nothing
+        if (report.kind !== "event" && outcome.kind === "applied") {
+          this.#onApplied(node, fakeDigest(String(encodeBody(report))));
+        }
+        return outcome;
+      },
+    };
+  }
+
+  #onApplied(node: string, digest: string): void {
+    const book = this.#book(node);
+    const sent = book.sent.get(digest);
+    if (!sent) return this.#world.trace.count("reports applied and not recognised");
+    const before = book.applied.get(sent.key) ?? 0;
+    const newest = Math.max(...sent.sequences);
+    if (newest < before) {
+      this.#violate("applied in order", `${node} ${sent.key}: ${newest} after ${before}`);
+    }
+    // one that was sent twice counts as the older, where that fits
+    const fits = [...sent.sequences].filter((sequence) => sequence >= before);
+    if (fits.length > 0) book.applied.set(sent.key, Math.min(...fits));
+  }
+
+  /** An edge that came up holds whatever it had acknowledged. */
+  #onAssembled(edge: SimEdge, { memory }: Edge): void {
+    const { trace } = this.#world;
+    const damage = memory.store.recovery.damage;
+    const book = this.#book(edge.name);
+    const { generation } = memory.ledger.head;
+    if (damage.length > 0 && !edge.isDamaged) {
+      const what = damage.map((each) => `${each.what} in ${each.file}`).join("; ");
+      this.#violate("a power cut damages nothing", `${edge.name}: ${what}`);
+    }
+    if (generation < book.acked) {
+      if (damage.length === 0) {
+        const detail = `${edge.name} came up with ${generation}, had acknowledged ${book.acked}`;
+        this.#violate("acknowledged implies durable", detail);
+      } else trace.count("generations lost to reported damage");
+      book.acked = generation;
+    }
+    if (edge.isDamaged && !edge.isDamageSeen) {
+      trace.count(damage.length > 0 ? "damage reported" : "flipped bits that changed nothing");
+      // what was lost with it is reported, and sequences begin anew
+      book.sent.clear();
+      book.applied.clear();
+    }
+    edge.isDamageSeen = true; // the damaged file may stay for a while, and is named each time
+  }
+
+  #onContainer(edge: SimEdge, uid: string, name: string): void {
+    const live = [...edge.world.containers.values()].filter(({ state, config }) =>
+      state.kind === "running" && config.labels[LABEL.podUid] === uid &&
+      config.labels[LABEL.containerName] === name
+    );
+    if (live.length > 0) {
+      this.#violate("one live container", `${edge.name}: ${name} of ${uid} runs already`);
+    }
+    this.#world.trace.count("containers started");
+  }
+
+  /** A cloud that came up holds whatever its API had acknowledged. */
+  #onServing({ api, store }: Cloud<Hub>): void {
+    if (store.recovery.damage.length > 0) {
+      const what = store.recovery.damage.map((each) => `${each.what} in ${each.file}`).join("; ");
+      this.#violate("a power cut damages nothing", `cloud: ${what}`);
+    }
+    this.compareModel((key) => this.read(api, key));
+  }
+
+  read(api: Cloud<Hub>["api"], key: string): KubeObject | undefined {
+    const [resource = "", name = ""] = key.split("/");
+    const namespace = resource === "nodes" ? undefined : "default";
+    return api.storage.get({ group: "", resource }, namespace, name);
+  }
+
+  compareModel(read: (key: string) => KubeObject | undefined): void {
+    for (const [key, known] of this.#model.certain()) {
+      const object = read(key);
+      const isSame = object?.metadata.uid === known.uid;
+      if (known.isDeleted) {
+        if (isSame && !object.metadata.deletionTimestamp) {
+          this.#violate("acknowledged implies durable", `${key} is back after its deletion`);
+        }
+        continue;
+      }
+      if (!isSame) {
+        const detail = `${key} of uid ${known.uid} is ${object ? "another" : "gone"}`;
+        this.#violate("acknowledged implies durable", detail);
+      } else if (Number(object.metadata.resourceVersion) < known.resourceVersion) {
+        this.#violate("acknowledged implies durable", `${key} went back in time`);
+      }
+    }
+    this.#model.settle(read);
+  }
+
+  #look(): void {
+    const { time, edges, network, trace } = this.#world;
+    time.schedule("checkers", LOOK_MS, () => {
+      for (const edge of edges) {
+        const depth = edge.edge?.memory.outbox.stats().depth ?? 0;
+        if (depth > OUTBOX_MAX) this.#violate("queues within bounds", `${edge.name}: ${depth}`);
+        const timers = edge.life?.timers ?? 0;
+        if (timers > TIMERS_MAX) {
+          this.#violate("no leak", `${edge.name} holds ${timers} timers`);
+        }
+        const connections = network.connections(edge.name).length;
+        trace.max("connections of a node", connections);
+        trace.max("timers of a process", timers);
+        trace.max("outbox depth", depth);
+      }
+      this.#look();
+    });
+  }
+
+  /** After a quiet time a node has one connection with its session and its tunnel, and no more. */
+  checkQuiet(): void {
+    const { edges, network, cloud } = this.#world;
+    for (const { name } of edges) {
+      const connections = network.connections(name);
+      const calls = connections.reduce((sum, each) => sum + each.openCalls, 0);
+      if (connections.length > CONNECTIONS_MAX || calls > 2 * CONNECTIONS_MAX) {
+        this.#violate("no leak", `${name}: ${connections.length} connections, ${calls} calls`);
+      }
+    }
+    const sessions = cloud.cloud?.hub.sessions.list().length ?? 0;
+    if (sessions !== edges.length) this.#violate("no leak", `${sessions} sessions`);
+    const timers = cloud.life?.timers ?? 0;
+    if (timers > TIMERS_MAX) this.#violate("no leak", `cloud holds ${timers} timers`);
+  }
+}
