@@ -22,6 +22,7 @@ import { serveApi } from "./apiserver/server.ts";
 import { assembleCloud } from "./assemble.ts";
 import { formatKubeconfig } from "./cli/kubeconfig.ts";
 import type { CloudConfig } from "./config.ts";
+import type { Loss, LossGuard } from "./controllers/loss_guard.ts";
 import { HubServer } from "./hub/server.ts";
 import { AdminAuthenticator, loadAdminToken } from "./pki/admin_token.ts";
 import { localNames, openPki } from "./pki/pki.ts";
@@ -31,6 +32,8 @@ const DAY_MS = 86_400_000;
 export interface SystemPorts {
   clock: Clock;
   random: Random;
+  /** The operator goes on without what a damaged store lost. */
+  acceptDataLoss?: boolean;
 }
 
 export interface CloudAddresses {
@@ -72,21 +75,26 @@ async function serve(
   const cloud = await assembleCloud(config, {
     ...ports,
     disk: new DenoDisk(),
+    hasNodes: (await pki.nodes.list()).length > 0,
     authenticator: new AdminAuthenticator(adminToken),
     identities: pki.enrollment,
     openHub: (options) => new HubServer({ ...options, tls: hubTls }),
   }, stack);
-  const { store, api, hub } = cloud;
+  const { store, api, hub, lossGuard } = cloud;
   const scope = stack.use(new TaskScope(signal));
   await cloud.start(scope);
 
   const serverTls = { cert: tls.certificate, key: tls.privateKey, ca: pki.authority.certificate };
-  const addresses = await listen(config, { api, hub, store, clock, tls: serverTls }, stack);
-  await writeAddresses(dataDir, { ...addresses });
-  stack.defer(() => removeAddresses(dataDir));
+  const addresses = await listen(
+    config,
+    { api, hub, store, lossGuard, clock, tls: serverTls },
+    stack,
+  );
   const caCertificate = pki.authority.certificate;
   const kubeconfig = formatKubeconfig({ server: addresses.api, caCertificate, token: adminToken });
   await writeFileAtomic(join(dataDir, "admin.kubeconfig"), kubeconfig, 0o600);
+  await writeAddresses(dataDir, { ...addresses });
+  stack.defer(() => removeAddresses(dataDir));
   log.info("Cloud serves", { ...addresses });
   onReady(addresses);
   await scope.join();
@@ -122,12 +130,13 @@ interface AdminSources {
   api: ApiServer;
   hub: HubServer;
   store: DurableStore;
+  lossGuard: LossGuard;
   clock: Clock;
 }
 
 function serveAdmin(
   listen: string,
-  { api, hub, store, clock }: AdminSources,
+  { api, hub, store, lossGuard, clock }: AdminSources,
 ): { address: string; close(): Promise<void> } {
   const startedAtMs = clock.nowMs();
   const app = createAdminApp(() => ({
@@ -138,7 +147,7 @@ function serveAdmin(
     objects: countObjects(api),
     storeSequence: store.lastSequence,
     damage: store.recovery.damage.map((damage) => `${damage.what} in ${damage.file}`),
-    checks: [{ name: "store", ok: true }, { name: "controllers", ok: true }],
+    checks: [storeCheck(lossGuard.loss), { name: "controllers", ok: true }],
   }));
   const { hostname, port } = parseAddress(listen);
   const server = Deno.serve(
@@ -146,6 +155,14 @@ function serveAdmin(
     (request) => app.fetch(request),
   );
   return { address: formatAddress(server.addr), close: () => server.shutdown() };
+}
+
+/** A store that lost records serves, and is not well until somebody says what to do about it. */
+function storeCheck(loss: Loss | undefined): { name: string; ok: boolean; message?: string } {
+  if (!loss) return { name: "store", ok: true };
+  const message = `records were lost on ${loss.since} (${loss.damage.join("; ")}); nodes keep ` +
+    "what is unknown here until a start with --accept-data-loss";
+  return { name: "store", ok: false, message };
 }
 
 function countObjects(api: ApiServer): Record<string, number> {

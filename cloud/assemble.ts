@@ -19,6 +19,7 @@ import { allKinds } from "./apiserver/kinds/registry.ts";
 import type { Authenticator } from "./apiserver/port.ts";
 import type { CloudConfig } from "./config.ts";
 import { Controllers } from "./controllers/controllers.ts";
+import { LossGuard } from "./controllers/loss_guard.ts";
 import type { HubOptions } from "./hub/hub.ts";
 import type { NodeIdentities, NodeSessions } from "./hub/port.ts";
 import { inProcessKube } from "./kube/in_process.ts";
@@ -33,10 +34,15 @@ export interface CloudPorts<H> {
   authenticator: Authenticator;
   identities: NodeIdentities;
   openHub: (options: HubOptions) => H;
+  /** The operator goes on without what a damaged store lost. */
+  acceptDataLoss?: boolean;
+  /** Nodes are enrolled: an empty store beside them has been lost. */
+  hasNodes?: boolean;
 }
 
 export interface Cloud<H> {
   store: DurableStore;
+  lossGuard: LossGuard;
   api: ApiServer;
   controllers: Controllers;
   hub: H;
@@ -53,6 +59,8 @@ export async function assembleCloud<H extends { readonly sessions: NodeSessions 
   const { clock, random, disk, authenticator, identities } = ports;
   const store = await openStore({ dir: join(config.dataDir, "store"), disk, clock });
   stack.defer(() => store.close());
+  const { acceptDataLoss: accept = false, hasNodes = false } = ports;
+  const lossGuard = await LossGuard.open({ store, clock, accept, hasNodes });
   const late: { hub?: H } = {};
   const api = await createApiServer({
     store,
@@ -68,7 +76,7 @@ export async function assembleCloud<H extends { readonly sessions: NodeSessions 
     },
   });
   stack.defer(() => api.close());
-  const controllers = buildControllers(config, ports, api, store);
+  const controllers = buildControllers(config, ports, { api, store, lossGuard });
   const hub = ports.openHub({
     identities,
     source: controllers.desired,
@@ -81,6 +89,7 @@ export async function assembleCloud<H extends { readonly sessions: NodeSessions 
   controllers.attachSessions(hub.sessions);
   return {
     store,
+    lossGuard,
     api,
     controllers,
     hub,
@@ -94,14 +103,14 @@ export async function assembleCloud<H extends { readonly sessions: NodeSessions 
 function buildControllers<H>(
   config: Pick<CloudConfig, "nodes">,
   { clock, random }: CloudPorts<H>,
-  api: ApiServer,
-  store: DurableStore,
+  { api, store, lossGuard }: Pick<Cloud<H>, "api" | "store" | "lossGuard">,
 ): Controllers {
   const kube = inProcessKube(api.fetchAs(SYSTEM));
   const namespaced = allKinds().filter((kind) => kind.namespaced).map(toGvr);
   return new Controllers({
     kube,
     store,
+    lossGuard,
     clock,
     random,
     follow: (gvr) => new Informer(kube, gvr, { clock, random }),

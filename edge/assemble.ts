@@ -242,6 +242,7 @@ async function openMemory(
   if (codec) await sealSecrets(store, codec.keyId);
   const outbox = new DurableOutbox({ store, clock });
   const ledger = new DurableLedger(store);
+  if (store.recovery.lostCommits) await ledger.distrust();
   return {
     store,
     diskBudget: new WriteBudget({

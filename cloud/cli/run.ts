@@ -32,7 +32,10 @@ export const RUN_COMMANDS: CommandSpec[] = [
   {
     name: "run",
     summary: "Serve the hub and the embedded Kubernetes API",
-    flags: [...CONFIG_FLAGS, ...LISTEN_FLAGS],
+    flags: [...CONFIG_FLAGS, ...LISTEN_FLAGS, {
+      name: "accept-data-loss",
+      help: "After damage: go on without what was lost; nodes then stop what is unknown here",
+    }],
     run: serve,
   },
   {
@@ -64,7 +67,8 @@ export const RUN_COMMANDS: CommandSpec[] = [
 async function serve(invocation: Invocation, signal: AbortSignal): Promise<number> {
   const config = await readSettings(invocation);
   await configureLogs(config.log);
-  const ports = { clock: new SystemClock(), random: new SystemRandom() };
+  const acceptDataLoss = invocation.isSet("accept-data-loss");
+  const ports = { clock: new SystemClock(), random: new SystemRandom(), acceptDataLoss };
   await runCloud(config, ports, ({ api, hub }) => {
     writeError(`skerry-cloud ${VERSION} serves the Kubernetes API on ${api} and nodes on ${hub}`);
   }, signal);

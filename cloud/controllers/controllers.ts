@@ -16,6 +16,7 @@ import type { KubeClient } from "../kube/port.ts";
 import { DeltaCache } from "./delta_cache.ts";
 import { EventRecorder } from "./events.ts";
 import { LeaseKeeper } from "./leases.ts";
+import type { LossGuard } from "./loss_guard.ts";
 import { NamespaceLifecycle } from "./namespace_lifecycle.ts";
 import { NodeLifecycle } from "./node_lifecycle.ts";
 import { PodGc } from "./pod_gc.ts";
@@ -61,6 +62,8 @@ export interface ControllersOptions {
   /** What a namespace is emptied of; without it the kinds the controllers know. */
   namespacedResources?: NamespacedResources;
   sessions?: NodeSessions;
+  /** Spares what nodes hold and a damaged store may have lost. */
+  lossGuard?: LossGuard;
   settings?: Partial<ControllerSettings>;
 }
 
@@ -98,6 +101,7 @@ export class Controllers {
       store,
       clock,
       random,
+      ...(options.lossGuard ? { lossGuard: options.lossGuard } : {}),
     });
     const intents = new SiteIntents({ kube, clock });
     this.#sink = new KubeReportSink({ kube, pods, nodes, intents });

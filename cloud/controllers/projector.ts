@@ -21,6 +21,7 @@ import { Wakeup } from "../../shared/async/wakeup.ts";
 import { type DesiredItem, inventoryDigest } from "../../shared/wire/desired.ts";
 import { objectKey, parseObjectKey } from "../../shared/wire/keys.ts";
 import type { DesiredSource, Projection } from "../hub/port.ts";
+import type { LossGuard } from "./loss_guard.ts";
 import { NodeIndex } from "./node_index.ts";
 import type { ObjectCache } from "./port.ts";
 import { nodeKey, podKey, projectNode } from "./project_node.ts";
@@ -59,6 +60,8 @@ export interface ProjectorOptions {
   store: Store;
   random: Random;
   clock: Clock;
+  /** Without it nothing can have been lost. */
+  lossGuard?: LossGuard;
 }
 
 const EMPTY: Projection = { generation: 0, digest: inventoryDigest([]), items: new Map() };
@@ -156,6 +159,10 @@ export class Projector implements DesiredSource {
     this.#markDirty([node]);
   }
 
+  mayHaveLost(key: string): boolean {
+    return this.#options.lossGuard?.mayHaveLost(key) ?? false;
+  }
+
   /** Resolves when projections are served. */
   ready(signal: AbortSignal): Promise<void> {
     if (this.#isServing) return Promise.resolve();
@@ -237,6 +244,7 @@ export class Projector implements DesiredSource {
   /** The node's next projection, or undefined when nothing that counts has changed. */
   #plan(node: string): { node: string; next: Projection } | undefined {
     const items = this.#project(node);
+    this.#options.lossGuard?.note(items.keys());
     const current = this.#visible.get(node);
     const floor = this.#floors.get(node) ?? -1;
     if (current && current.generation > floor && sameVersions(current.items, items)) {

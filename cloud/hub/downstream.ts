@@ -181,7 +181,7 @@ export class Downstream {
       kind: "planning",
       held: toInventory(entries),
       generation: sameStore ? Number(part.generation) : 0,
-      digest: inventoryDigest(entries),
+      digest: inventoryDigest(entries.filter(({ key }) => !this.#isSpared(key))),
     };
     this.#wake.wake();
   }
@@ -235,7 +235,7 @@ export class Downstream {
     const { source, outgoing } = this.#options;
     const { generation, digest } = projection;
     const base = state.generation;
-    const step = planStep(state.held, projection.items);
+    const step = planStep(state.held, projection.items, (key) => this.#isSpared(key));
     for (const key of step.deletes) state.held.delete(key);
     for (const { key, uid, resourceVersion } of step.upserts) {
       state.held.set(key, { key, uid, resourceVersion });
@@ -248,7 +248,10 @@ export class Downstream {
       cloudId: source.cloudId,
       base: BigInt(base),
       generation: BigInt(generation),
-      digest,
+      // of what the node will hold, which is more than the projection where something is spared
+      digest: state.held.size === projection.items.size
+        ? digest
+        : inventoryDigest(state.held.values()),
     };
     for (const { upserts, deletes, more, bytes } of inParts(step, PART_BYTES)) {
       flight.bytes += bytes;
@@ -257,6 +260,12 @@ export class Downstream {
         message: { case: "desiredBatch", value: { ...head, upserts, deletes, more } },
       }));
     }
+  }
+
+  /** Held by the node, unknown here, and perhaps only because it was lost here. */
+  #isSpared(key: string): boolean {
+    const { source, node } = this.#options;
+    return !source.projection(node).items.has(key) && (source.mayHaveLost?.(key) ?? false);
   }
 
   #hasRoom(): boolean {

@@ -16,6 +16,7 @@ import type { DesiredSource, Projection } from "./port.ts";
 class OneNode implements DesiredSource {
   readonly cloudId = "c1";
   readonly acks: number[] = [];
+  mayHaveLost?: (key: string) => boolean;
   #projection: Projection = { generation: 0, digest: inventoryDigest([]), items: new Map() };
   #listener: () => void = () => {};
 
@@ -131,5 +132,25 @@ Deno.test("Downstream tells a pod made anew under its old name by its uid", asyn
     assert(message.case === "desiredBatch");
     assertEquals(message.value.upserts.map(({ key, uid }) => [key, uid]), [["pods/d/a", "2"]]);
     assertEquals(message.value.deletes, []);
+  });
+});
+
+Deno.test("Downstream leaves with the node what this cloud may have lost", async () => {
+  const source = new OneNode();
+  const lost = new Set(["pods/d/z"]);
+  source.mayHaveLost = (key) => lost.has(key);
+  const [a] = source.hold("a") as [DesiredItem];
+  await withDownstream(source, async ({ downstream, clock, next }) => {
+    await clock.advance(RECONCILE_MS * 1.25);
+    downstream.reconcileIfDue();
+    assertEquals((await next()).message.case, "inventoryRequest");
+    const [z, y] = [item("z"), item("y")];
+    const head = { cloudId: "c1", generation: 1n, digest: source.projection().digest };
+    downstream.inventory(create(InventorySchema, { entries: [a, z, y], more: false, ...head }));
+    const { message } = await next();
+    assert(message.case === "desiredBatch");
+    assertEquals(message.value.deletes, ["pods/d/y"]);
+    // what the node is told to end up with includes what was spared
+    assertEquals(message.value.digest, inventoryDigest([a, z]));
   });
 });

@@ -23,17 +23,18 @@ export interface StepPart {
 
 /**
  * The difference between what a node holds and what it must hold. Same uid and version: same
- * object.
+ * object. What `isSpared` names is left with the node although nothing here says it must hold it.
  */
 export function planStep(
   held: ReadonlyMap<string, InventoryEntry>,
   items: ReadonlyMap<string, DesiredItem>,
+  isSpared: (key: string) => boolean = () => false,
 ): Step {
   const upserts = [...items.values()].filter((item) => {
     const had = held.get(item.key);
     return had?.uid !== item.uid || had.resourceVersion !== item.resourceVersion;
   });
-  const deletes = [...held.keys()].filter((key) => !items.has(key));
+  const deletes = [...held.keys()].filter((key) => !items.has(key) && !isSpared(key));
   return { upserts, deletes };
 }
 

@@ -31,6 +31,11 @@ export interface DesiredSource {
    * Without it such a node gets nothing new until its projection passes that number by itself.
    */
   advance?(node: string, generation: number): Promise<void>;
+  /**
+   * True for an object that this cloud may have lost with a damaged store. A node that holds it
+   * keeps it: absence here is then no deletion.
+   */
+  mayHaveLost?(key: string): boolean;
 }
 
 /** `dropped`: the report can never be applied (not the node's own, pod is gone or another uid). */

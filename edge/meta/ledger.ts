@@ -73,6 +73,17 @@ export class DurableLedger implements Ledger {
     return [...this.#inventory.values()];
   }
 
+  /**
+   * For when the store lost commits: what is absent here may still be desired. The head is
+   * forgotten, durably, as before the first session: nothing is stopped for being absent, and the
+   * cloud compares whole inventories before it goes on.
+   */
+  async distrust(): Promise<void> {
+    const head: LedgerHead = { cloudId: "", generation: 0, digest: this.#head.digest };
+    await this.#store.commit([{ op: "put", bucket: BUCKET.ledger, key: "head", value: head }]);
+    this.#head = head;
+  }
+
   async accept(batch: DesiredBatch): Promise<Verdict> {
     for (const { key } of batch.upserts) parseObjectKey(key);
     return await this.#mutex.run("", () => this.#accept(batch));

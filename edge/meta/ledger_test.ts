@@ -81,3 +81,14 @@ Deno.test("DurableLedger refuses keys that are none", async () => {
   const ledger = new DurableLedger(new MemoryStore());
   await assertRejects(() => ledger.accept(batch(1, ledger, ["pods"])), AppError, "pods");
 });
+
+Deno.test("DurableLedger that is distrusted keeps what it holds and takes any generation", async () => {
+  const store = new MemoryStore();
+  const ledger = new DurableLedger(store);
+  await ledger.accept(batch(7, ledger, ["pods/a/x"]));
+  await ledger.distrust();
+  const reopened = new DurableLedger(store);
+  assertEquals([reopened.head.cloudId, reopened.inventory().length], ["", 1]);
+  assertEquals(await reopened.accept(batch(2, reopened, ["pods/a/y"])), { kind: "commit" });
+  assertEquals(reopened.inventory().length, 2);
+});

@@ -98,6 +98,8 @@ export interface RecoveryReport {
   tornBytes: number;
   /** Damage that was detected: what, where, and the file it was set aside as. */
   damage: { what: string; file: string; offset?: number; setAsideAs?: string }[];
+  /** Set when commits that were acknowledged may be gone: what is absent may have been here. */
+  lostCommits?: boolean;
 }
 
 export interface Store {

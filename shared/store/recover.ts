@@ -225,6 +225,7 @@ class Recovery {
     const report = this.#report;
     report.lastSequence = this.#last;
     const lost = this.#lost || this.#seen >= this.#next;
+    if (lost) report.lostCommits = true;
     const nextSequence = lost ? Math.max(this.#seen, this.#next) + SEQUENCE_JUMP : this.#next;
     // A sequence jump, like a bad tail, needs a new segment.
     const journal: JournalPlan = this.#resume && !lost ? this.#resume : {

@@ -6,7 +6,9 @@ import { decodeBody, encodeBody } from "./codec.ts";
 
 Deno.test("encodeBody() and decodeBody() carry JSON values unchanged", () => {
   fc.assert(fc.property(fc.jsonValue({ maxDepth: 5 }), (value) => {
-    const json = JSON.parse(JSON.stringify(value)); // without -0, which JSON does not know
+    const text = JSON.stringify(value);
+    fc.pre(!text.includes('"__proto__":')); // the decoder renames that one, for good reason
+    const json = JSON.parse(text); // without -0, which JSON does not know
     assertEquals(decodeBody(encodeBody(json), "value"), json);
   }));
 });

@@ -5,6 +5,7 @@ import { SystemClock } from "../../shared/clock.ts";
 import { run, type RunResult } from "../support/process.ts";
 import { conditionOf, identityOf } from "../support/site_clients.ts";
 import { until } from "../support/until.ts";
+import { flipBytes } from "../support/damage.ts";
 import { podManifest } from "./manifests.ts";
 import { siteTest } from "./site_test_case.ts";
 
@@ -215,18 +216,3 @@ siteTest("a config that cannot be used is refused by path, or the last good one 
     assertEquals(identityOf(await site.cloud.pod("steady")), before);
   });
 });
-
-/** Flips one byte early in the records of every journal and in the middle of every snapshot. */
-async function flipBytes(store: string): Promise<string[]> {
-  const damaged: string[] = [];
-  for await (const { name } of Deno.readDir(store)) {
-    if (!/^(journal|snapshot)-/.test(name)) continue;
-    const path = join(store, name);
-    const bytes = await Deno.readFile(path);
-    const at = name.startsWith("journal") ? 64 + 40 : Math.floor(bytes.length / 2);
-    bytes[at] = (bytes[at] ?? 0) ^ 0xff;
-    await Deno.writeFile(path, bytes);
-    damaged.push(path);
-  }
-  return damaged;
-}

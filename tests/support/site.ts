@@ -100,11 +100,11 @@ export class Site implements AsyncDisposable {
     this.#containerd = await startContainerd({ cni: true, ...this.#options.containerd, dir });
   }
 
-  /** Starts the cloud; a second start takes the ports of the first. */
-  async startCloud(): Promise<void> {
+  /** Starts the cloud, again on the addresses it had; `flags` go to `run`. */
+  async startCloud(...flags: string[]): Promise<void> {
     const listen = this.#cloudClient?.listen ??
       { api: "127.0.0.1:0", hub: "127.0.0.1:0", admin: "127.0.0.1:0" };
-    const args = ["run", "--data-dir", this.cloudDir];
+    const args = ["run", "--data-dir", this.cloudDir, ...flags];
     for (const [name, address] of Object.entries(listen)) args.push(`--${name}-listen`, address);
     const addresses = await forgetAddresses(this.cloudDir);
     this.#cloud = await this.#start("cloud", this.programs.cloud, args);

@@ -1,0 +1,79 @@
+/**
+ * What a cloud may say after its store was damaged. Objects whose records are lost look like deleted
+ * ones; a node must not stop work for that. From the damage until an operator accepts the loss, a
+ * key counts as deleted only if it was seen here since; every other may have been lost.
+ *
+ *     whole -> (damage) -> guarded -> (accepted) -> whole
+ *
+ * The guard is durable, what was seen is not: after a restart fewer keys count as deleted, never
+ * more.
+ */
+import type { Clock } from "../../shared/clock.ts";
+import { toTime } from "../../shared/clock.ts";
+import { roomLogger } from "../../shared/log.ts";
+import type { Store } from "../../shared/store/port.ts";
+
+const BUCKET = "cloud_identity";
+const KEY = "loss";
+
+const log = roomLogger("cloud", "controllers", "loss");
+
+export interface Loss {
+  /** RFC 3339 */
+  since: string;
+  /** For people: what was damaged. */
+  damage: string[];
+}
+
+export interface LossGuardOptions {
+  store: Store;
+  clock: Clock;
+  /** The operator goes on without what is lost. */
+  accept: boolean;
+  /** Nodes are enrolled: an empty store beside them has been lost. */
+  hasNodes?: boolean;
+}
+
+export class LossGuard {
+  #loss: Loss | undefined;
+  readonly #seen = new Set<string>();
+
+  private constructor(loss: Loss | undefined) {
+    this.#loss = loss;
+  }
+
+  /** Reads the guard, raises it when the store has just lost commits, drops it when accepted. */
+  static async open(options: LossGuardOptions): Promise<LossGuard> {
+    const { store, clock, accept } = options;
+    const isGone = store.lastSequence === 0 && (options.hasNodes ?? false);
+    const known = store.get<Loss>(BUCKET, KEY);
+    if (accept) {
+      if (known) await store.commit([{ op: "delete", bucket: BUCKET, key: KEY }]);
+      return new LossGuard(undefined);
+    }
+    if (!store.recovery.lostCommits && !isGone) return new LossGuard(known);
+    const damage = store.recovery.damage.map(({ what, file, setAsideAs }) =>
+      `${what} in ${file}${setAsideAs === undefined ? "" : `, set aside as ${setAsideAs}`}`
+    );
+    if (isGone) damage.push("the store is empty although nodes are enrolled");
+    const loss: Loss = { since: known?.since ?? toTime(clock.nowMs()), damage };
+    await store.commit([{ op: "put", bucket: BUCKET, key: KEY, value: loss }]);
+    log.error("The store lost records; nodes keep what is unknown here", { damage });
+    return new LossGuard(loss);
+  }
+
+  /** Undefined while nothing is lost, or the loss was accepted. */
+  get loss(): Loss | undefined {
+    return this.#loss;
+  }
+
+  /** Notes that these keys exist here now: should they go, they were deleted. */
+  note(keys: Iterable<string>): void {
+    if (!this.#loss) return;
+    for (const key of keys) this.#seen.add(key);
+  }
+
+  mayHaveLost(key: string): boolean {
+    return this.#loss !== undefined && !this.#seen.has(key);
+  }
+}

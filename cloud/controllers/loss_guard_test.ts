@@ -1,0 +1,44 @@
+import { assert, assertEquals } from "@std/assert";
+import { MemoryStore } from "../../shared/store/memory_store.ts";
+import { SimClock } from "../../shared/testing/sim_clock.ts";
+import { LossGuard } from "./loss_guard.ts";
+
+const clock = new SimClock();
+
+function damagedStore(): MemoryStore {
+  const store = new MemoryStore();
+  store.recovery.lostCommits = true;
+  store.recovery.damage.push({ what: "a flipped byte", file: "journal-1" });
+  return store;
+}
+
+Deno.test("a whole store has lost nothing", async () => {
+  const guard = await LossGuard.open({ store: new MemoryStore(), clock, accept: false });
+  assertEquals(guard.loss, undefined);
+  assertEquals(guard.mayHaveLost("pods/d/a"), false);
+});
+
+Deno.test("after damage what was not seen since may have been lost, also after a restart", async () => {
+  const store = damagedStore();
+  const guard = await LossGuard.open({ store, clock, accept: false });
+  assertEquals(guard.loss?.damage, ["a flipped byte in journal-1"]);
+  guard.note(["pods/d/a"]);
+  assertEquals([guard.mayHaveLost("pods/d/a"), guard.mayHaveLost("pods/d/b")], [false, true]);
+  delete store.recovery.lostCommits;
+  const later = await LossGuard.open({ store, clock, accept: false });
+  assert(later.mayHaveLost("pods/d/b"));
+});
+
+Deno.test("an empty store beside enrolled nodes has been lost", async () => {
+  const options = { store: new MemoryStore(), clock, accept: false, hasNodes: true };
+  assert((await LossGuard.open(options)).mayHaveLost("pods/d/b"));
+});
+
+Deno.test("a loss that was accepted is over for good", async () => {
+  const store = damagedStore();
+  await LossGuard.open({ store, clock, accept: false });
+  assertEquals((await LossGuard.open({ store, clock, accept: true })).loss, undefined);
+  delete store.recovery.lostCommits;
+  const later = await LossGuard.open({ store, clock, accept: false });
+  assertEquals([later.loss, later.mayHaveLost("pods/d/b")], [undefined, false]);
+});
