@@ -169,7 +169,7 @@ Deno.test("TokenStore lets through only as many spenders as there are uses", asy
   });
 });
 
-Deno.test("TokenStore makes and spends tokens beside a damaged one, which list() names", async () => {
+Deno.test("TokenStore works beside a damaged token, which list() names", async () => {
   await inTemp(async (dir) => {
     const { tokens, create } = await setUp(dir);
     await create();
