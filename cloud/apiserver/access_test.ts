@@ -47,7 +47,7 @@ Deno.test("access: who is not an administrator is told what it may not do", asyn
   await api.call("GET", "/apis", undefined, { user: reader, expect: 200 });
 });
 
-Deno.test("access: an administrator can act as another, and then has no more than that", async () => {
+Deno.test("access: an administrator acting as another has no more than that one", async () => {
   await using api = await testServer();
   const pods = "/api/v1/namespaces/default/pods";
   const asBob = { "impersonate-user": "bob" };

@@ -2,7 +2,7 @@
  * Request bodies: read within a bound, then parsed by content type (JSON, YAML, Kubernetes
  * protobuf). Nothing here knows a kind; decoding against a schema is the next step.
  */
-import { parse as parseYaml } from "yaml";
+import { Lexer, parse as parseYaml, Parser } from "yaml";
 import { errorChain } from "../../shared/errors.ts";
 import { isJsonObject, type JsonObject } from "../../shared/json/json.ts";
 import { badRequest, bodyTooLarge, unsupportedMediaType } from "./errors.ts";
@@ -91,8 +91,22 @@ function parseJsonText(text: string): unknown {
   }
 }
 
+/** Deeper than any manifest; the parser's time grows with the square of the depth. */
+const YAML_DEPTH_MAX = 500;
+
+function checkYamlDepth(text: string): void {
+  const parser = new Parser();
+  for (const lexeme of new Lexer().lex(text)) {
+    for (const _ of parser.next(lexeme)) { /* only its depth counts here */ }
+    if (parser.stack.length > YAML_DEPTH_MAX) {
+      throw new RangeError(`must be nested at most ${YAML_DEPTH_MAX} deep`);
+    }
+  }
+}
+
 function parseYamlText(text: string): unknown {
   try {
+    checkYamlDepth(text);
     // 100 aliases: far more than any manifest needs, far fewer than a bomb
     return parseYaml(text, { maxAliasCount: 100 });
   } catch (error) {

@@ -199,3 +199,13 @@ Deno.test("validation: every wrong field is a cause with its path", async () => 
   const fields = body.details.causes.map(({ field }: { field: string }) => field);
   assert(fields.includes("metadata.name") && fields.includes("spec.containers[0].name"), fields);
 });
+
+Deno.test("write: YAML nested beyond all measure is refused at once", async () => {
+  await using api = await testServer();
+  const headers = { "content-type": "application/apply-patch+yaml" };
+  for (const body of ["[".repeat(500_000), "- ".repeat(500_000), "? ".repeat(500_000)]) {
+    const path = "/api/v1/namespaces/default/configmaps/a?fieldManager=me";
+    const { body: status } = await api.call("PATCH", path, body, { headers, expect: 400 });
+    assertMatch(status.message, /not valid YAML: must be nested at most 500 deep/);
+  }
+});

@@ -172,6 +172,20 @@ Deno.test("TokenStore lets through only as many spenders as there are uses", asy
   });
 });
 
+Deno.test("TokenStore works beside a damaged token, which list() names", async () => {
+  await inTemp(async (dir) => {
+    const { tokens, create } = await setUp(dir);
+    await create();
+    const id = (await tokens.list())[0]!.id;
+    await Deno.writeTextFile(join(dir, "tokens", `${id}.json`), "junk");
+    await tokens.spend(await create(), "n1");
+    const error = await assertRejects(() => tokens.list(), AppError);
+    assert(error.message.includes(`${id}.json`));
+    assert(await tokens.revoke(id));
+    assertEquals((await tokens.list()).length, 1);
+  });
+});
+
 Deno.test("identify() refuses foreign, outdated, revoked and replaced certificates", async () => {
   await inTemp(async (dir) => {
     const { clock, nodes, signer, create, reopen, ...first } = await setUp(dir);

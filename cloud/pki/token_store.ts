@@ -125,21 +125,31 @@ export class TokenStore {
   }
 
   async #records(): Promise<TokenRecord[]> {
-    const out: TokenRecord[] = [];
+    const records = await Promise.all((await this.#ids()).map((id) => this.#read(id)));
+    return records.filter((record) => record !== undefined);
+  }
+
+  /** Undefined when it was revoked between the listing and the reading. */
+  async #read(id: string): Promise<TokenRecord | undefined> {
+    const text = await readIfPresent(this.#file(id));
+    return text === undefined ? undefined : parseRecord(text, this.#file(id));
+  }
+
+  async #ids(): Promise<string[]> {
+    const ids: string[] = [];
     await makeSecretDir(this.#options.dir);
     for await (const entry of Deno.readDir(this.#options.dir)) {
       const id = entry.name.replace(/\.json$/, "");
-      if (!entry.isFile || id === entry.name || !ID.test(id)) continue;
-      const text = await readIfPresent(this.#file(id));
-      // undefined: revoked between the listing and the reading
-      if (text !== undefined) out.push(parseRecord(text, this.#file(id)));
+      if (entry.isFile && id !== entry.name && ID.test(id)) ids.push(id);
     }
-    return out;
+    return ids;
   }
 
+  /** A damaged record stays for list() to name, and keeps nobody from making a new token. */
   async #prune(nowMs: number): Promise<void> {
-    for (const record of await this.#records()) {
-      if (nowMs < record.expiresAtMs + KEPT_MS) continue;
+    for (const id of await this.#ids()) {
+      const record = await this.#read(id).catch(() => undefined);
+      if (!record || nowMs < record.expiresAtMs + KEPT_MS) continue;
       await Deno.remove(this.#file(record.id)).catch(() => {}); // it is worth nothing either way
     }
   }

@@ -3,7 +3,7 @@
  * of its life, drawn once per process so that a fleet made on one day does not renew on one day.
  * Renewal keeps the key; an answer lost on the way then costs nothing.
  */
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { AppError } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
@@ -32,6 +32,7 @@ export class Identity {
     onRenewed: (certificate: string) => Promise<void>,
     random: Random,
   ) {
+    checkIdentity(files);
     this.#files = files;
     this.#dates = certificateDates(files.certificate);
     this.#share = 0.7 + 0.2 * random.float();
@@ -74,15 +75,29 @@ export class Identity {
   }
 }
 
+/** A dial with a damaged file would only say that TLS failed: the file is named here instead. */
+export function checkIdentity({ certificate, privateKey, authority }: IdentityFiles): void {
+  const own = readPart("certificate", () => new X509Certificate(certificate));
+  const key = readPart("key", () => createPrivateKey(privateKey));
+  readPart("certificate of the cloud's authority", () => new X509Certificate(authority));
+  if (!own.checkPrivateKey(key)) {
+    throw new AppError("invalid", "Cannot use the node's key: its certificate is for another");
+  }
+}
+
+function readPart<T>(what: string, read: () => T): T {
+  try {
+    return read();
+  } catch (cause) {
+    throw new AppError("invalid", `Cannot read the node's ${what}`, {}, { cause });
+  }
+}
+
 export function renewalTime(dates: CertificateDates, share: number): number {
   return dates.notBeforeMs + (dates.notAfterMs - dates.notBeforeMs) * share;
 }
 
 export function certificateDates(pem: string): CertificateDates {
-  try {
-    const { validFrom, validTo } = new X509Certificate(pem);
-    return { notBeforeMs: Date.parse(validFrom), notAfterMs: Date.parse(validTo) };
-  } catch (cause) {
-    throw new AppError("invalid", "Cannot read the node's certificate", {}, { cause });
-  }
+  const { validFrom, validTo } = readPart("certificate", () => new X509Certificate(pem));
+  return { notBeforeMs: Date.parse(validFrom), notAfterMs: Date.parse(validTo) };
 }
