@@ -64,7 +64,18 @@ testWith(POD_NODE_PARTS, "probes on containerd: httpGet, exec, tcpSocket, startu
   await inWeb(["touch", "/www/healthz"]);
   await wait("web ready again", () => main(node, web)?.ready);
   assertEquals(main(node, web)?.restartCount, 0);
-  await inWeb(["killall", "httpd"]);
+
+  // An agent that comes back takes over what is ready as ready.
+  await node.stopAgent();
+  const told = node.records.history.length;
+  await node.startAgent();
+  await wait("runtime ready again", () => node.agent.runtimeState().ready);
+  await node.clock.sleep(2_500);
+  const flaps = node.records.history.slice(told).filter(({ uid, status }) =>
+    uid === web.metadata.uid && !status.containerStatuses?.[0]?.ready
+  );
+  assertEquals(flaps, []);
+  await node.exec(containerId, ["killall", "httpd"]);
   await wait("web restarted by its tcp probe", () => main(node, web)?.restartCount === 1);
   assertMatch(
     node.events.messages("Unhealthy").join("\n"),
