@@ -9,6 +9,7 @@ import type { ReportSink } from "../../cloud/hub/port.ts";
 import type { Edge } from "../../edge/assemble.ts";
 import { LABEL } from "../../edge/pods/marks.ts";
 import type { SessionRequest, SessionResponse } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
+import { errorChain } from "../../shared/errors.ts";
 import type { KubeObject } from "../../shared/k8s/types.ts";
 import { encodeBody } from "../../shared/wire/codec.ts";
 import { fakeDigest } from "../../edge/cri/fake_images.ts";
@@ -107,7 +108,10 @@ export class Checkers {
   #watchSink(sink: ReportSink): ReportSink {
     return {
       apply: async (node, report, signal) => {
-        const outcome = await sink.apply(node, report, signal);
+        const outcome = await sink.apply(node, report, signal).catch((error) => {
+          this.#world.trace.add("sink", `${node} ${report.kind}: ${errorChain(error)}`);
+          throw error;
+        });
         this.#world.trace.count(`reports ${outcome.kind}`);
         // an event counts up: applied late it changes nothing
         if (report.kind !== "event" && outcome.kind === "applied") {
