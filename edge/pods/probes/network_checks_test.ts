@@ -202,7 +202,7 @@ async function strangersCertificate(): Promise<{ cert: string; key: string }> {
   return { cert: made.toString("pem"), key: await exportPrivateKey(keys.privateKey) };
 }
 
-Deno.test("httpGet over TLS trusts anybody, and tells a server that speaks plain HTTP", async () => {
+Deno.test("httpGet over TLS trusts anybody, and knows a plain HTTP server", async () => {
   const tls = await strangersCertificate();
   const server = Deno.serve(
     { hostname: "127.0.0.1", port: 0, onListen: () => {}, ...tls },
