@@ -25,13 +25,10 @@ export interface GuardedDiskOptions {
 }
 
 export class GuardedDisk implements Disk {
-  /** Straight to the disk: a bulk file is written behind, and its sync is what counts. */
-  readonly bulk: BulkOpener;
   readonly #options: GuardedDiskOptions;
 
   constructor(options: GuardedDiskOptions) {
     this.#options = options;
-    this.bulk = options.disk.bulk;
   }
 
   /** What was not synced is lost with the disk itself, as everything else of it. */
