@@ -5,7 +5,7 @@
  */
 import { mergePodStatus } from "../../cloud/controllers/pod_status.ts";
 import { deepEqual } from "../../shared/json/json.ts";
-import type { Node, Pod } from "../../shared/k8s/types.ts";
+import type { Event, Node, Pod } from "../../shared/k8s/types.ts";
 import type { SimEdge } from "./sim_edge.ts";
 import type { World } from "./world.ts";
 import { LABEL } from "../../edge/pods/marks.ts";
@@ -113,6 +113,23 @@ function ofRecords({ name, edge }: SimEdge, own: readonly Pod[]): string[] {
     if (!record) continue;
     if (!deepEqual(mergePodStatus(pod.status, record.status), pod.status)) {
       problems.push(`${name} and the cloud say different things of pod ${pod.metadata.name}`);
+    }
+  }
+  return problems;
+}
+
+/** An event was counted as often as it happened: none of its reports was applied twice. */
+function ofEvents(world: World, { name, edge, isDamaged }: SimEdge): string[] {
+  // a node whose disk lost something may count anew what the cloud has counted already
+  if (!edge || isDamaged) return [];
+  const problems: string[] = [];
+  for (const { metadata, count, reason } of edge.memory.events.list()) {
+    const stored = world.cloud.cloud?.api.storage
+      .get({ group: "", resource: "events" }, metadata.namespace, metadata.name ?? "");
+    const known = (stored as Event | undefined)?.count ?? 1; // the kind of the resource
+    // one that the cloud does not have is of a pod that was gone, or expired there
+    if (stored && known !== (count ?? 1)) {
+      problems.push(`${name} counts event ${reason} ${count} times, the cloud ${known}`);
     }
   }
   return problems;
