@@ -108,7 +108,9 @@ export class Upstream {
     }
     const known = mailbox.next?.sequence ?? mailbox.running;
     // sent twice: the acknowledgement of the one we have answers both
-    if (item.sequence <= known) return this.#forget(item);
+    if (item.sequence === known) return this.#forget(item);
+    // overtaken: the newer one, which the node keeps until it is durable here, stands for both
+    if (item.sequence < known) return this.#done(item);
     if (mailbox.next) this.#done(mailbox.next);
     mailbox.next = item;
   }

@@ -79,6 +79,17 @@ Deno.test("Upstream applies one key in turn; the newest stands for those that wa
   await stop();
 });
 
+Deno.test("Upstream acknowledges a report that a newer one of its key has overtaken", async () => {
+  const sink = new HeldSink();
+  const { upstream, acked, stop } = setUp(sink);
+  upstream.offer([report(9, "a"), report(5, "a")]);
+  assertEquals(await acked(1), [5]);
+  sink.gates[0]!.resolve({ kind: "applied" });
+  assertEquals(await acked(1), [9]);
+  assertEquals(sink.started, ["a9"]);
+  await stop();
+});
+
 Deno.test("Upstream tries again what the sink could not take, then acknowledges", async () => {
   const sink = new HeldSink();
   const { upstream, acked, stop } = setUp(sink);

@@ -232,11 +232,16 @@ export class LinkSession {
   async #beat(heartbeatMs: number, signal: AbortSignal): Promise<void> {
     const { clock } = this.#options;
     const silentMs = 2 * heartbeatMs + Math.min(heartbeatMs / 2, 2_000);
+    let beatAtMs = clock.monotonicMs() + heartbeatMs;
     for (;;) {
-      await clock.sleep(heartbeatMs, signal);
-      if (clock.monotonicMs() - this.#lastHeardMs >= silentMs) {
+      const lostAtMs = this.#lastHeardMs + silentMs;
+      await clock.sleep(Math.min(beatAtMs, lostAtMs) - clock.monotonicMs(), signal);
+      const nowMs = clock.monotonicMs();
+      if (nowMs >= this.#lastHeardMs + silentMs) {
         throw new AppError("unavailable", "Nothing heard from the hub for two heartbeat intervals");
       }
+      if (nowMs < beatAtMs) continue;
+      beatAtMs = nowMs + heartbeatMs;
       this.#heartbeat(++this.#counter, false);
     }
   }

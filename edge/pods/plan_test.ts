@@ -366,3 +366,58 @@ Deno.test("nextBackoff() doubles from 10 s to 5 min and forgets after a long goo
 Deno.test("goDuration() writes as Go does", () => {
   assertEquals([10_000, 160_000, 300_000].map(goDuration), ["10s", "2m40s", "5m0s"]);
 });
+
+Deno.test("planPod(): a probe that gave a run up ends it, within its own grace", () => {
+  const observed = seen([sandbox()], [run("a"), run("b")]);
+  const made = (failed: "liveness" | "startup", change: (p: Pod) => void = () => {}) =>
+    planPod({
+      pod: pod(change),
+      observed,
+      previous: undefined,
+      backoffs: new Map(),
+      health: new Map([["a0", { started: failed === "liveness", ready: false, failed }]]),
+      nowMs: NOW_MS,
+    });
+  const messages = (of: PodPlan) =>
+    of.actions.map((a) => a.kind === "stop_container" ? a.message : "");
+  assertEquals(short(made("liveness")), ["stop a0 (30)"]);
+  assertEquals(messages(made("startup")), ["Container a failed startup probe, will be restarted"]);
+  const own = made("liveness", (p) => {
+    p.spec.restartPolicy = "Never";
+    p.spec.containers[0]!.livenessProbe = { terminationGracePeriodSeconds: 5 };
+  });
+  assertEquals(short(own), ["stop a0 (5)"]);
+  assertEquals(messages(own), ["Container a failed liveness probe"]);
+  const none = made("liveness", (p) => {
+    p.spec.containers[0]!.livenessProbe = { terminationGracePeriodSeconds: 0 };
+  });
+  assertEquals(short(none), ["stop a0 (2)"]);
+});
+
+Deno.test("planPod(): what ends shares one grace, and hooks come from spec or container", () => {
+  const preStop = { exec: { command: ["bye"] } };
+  const hooked = (p: Pod) => p.spec.containers[0]!.lifecycle = { preStop };
+  const made = (desired: Pod | undefined, endingForMs: number) =>
+    planPod({
+      pod: desired,
+      observed: seen([sandbox()], [run("a", { preStop })]),
+      previous: undefined,
+      backoffs: new Map(),
+      endingForMs,
+      nowMs: NOW_MS,
+    });
+  const ending = (seconds: number) => {
+    const desired = deleting(seconds);
+    hooked(desired);
+    return desired;
+  };
+  const hooks = (of: PodPlan) => of.actions.map((a) => a.kind === "stop_container" && a.preStop);
+  assertEquals(short(made(ending(20), 0)), ["stop a0 (20)"]);
+  assertEquals(short(made(ending(20), 12_900)), ["stop a0 (8)"]);
+  assertEquals(short(made(ending(20), 60_000)), ["stop a0 (2)"]);
+  assertEquals(hooks(made(ending(20), 0)), [preStop]);
+  assertEquals(hooks(made(ending(0), 0)), [undefined]);
+  assertEquals(hooks(made(undefined, 0)), [preStop]);
+  // The pod as it is desired now has none: what it had when it was created does not count.
+  assertEquals(hooks(made(deleting(20), 0)), [undefined]);
+});

@@ -3,11 +3,10 @@ import { AppError } from "../errors.ts";
 import { type BulkHead, type BulkTransaction, rowBytes } from "./bulk_file.ts";
 import type { BulkBuffer } from "./bulk_buffer.ts";
 import { countDrop, streamOf } from "./bulk_head.ts";
-import { recordId } from "./port.ts";
 
 export function applyToFile(tx: BulkTransaction, head: BulkHead, buffer: BulkBuffer): void {
-  const lostThroughId = recordId(head.lostThrough + 1, 0) - 1;
-  for (const [name, { rows, removed, dropped, passed }] of buffer.streams) {
+  for (const [name, waiting] of buffer.streams) {
+    const { rows, removed, dropped, passed } = waiting;
     const stream = streamOf(head, name);
     for (const id of removed) {
       const bytes = tx.remove(stream.number, id);
@@ -15,12 +14,12 @@ export function applyToFile(tx: BulkTransaction, head: BulkHead, buffer: BulkBuf
         stream.rows--;
         stream.bytes -= bytes;
         stream.removed++;
-      } else if (id <= lostThroughId && (stream.dropped.lost ?? 0) > 0) {
-        // it went with an earlier file, on its way to whoever now says that it arrived
-        countDrop(stream, "lost", -1);
-        stream.removed++;
       }
     }
+    // they went with an earlier file, on their way to whoever now says that they arrived
+    const late = Math.min(waiting.late.size, stream.dropped.lost ?? 0);
+    if (late > 0) countDrop(stream, "lost", -late);
+    stream.removed += late;
     for (const [id, reason] of dropped) {
       const bytes = tx.remove(stream.number, id);
       if (bytes === undefined) {

@@ -12,11 +12,25 @@ const OVERHEAD_BYTES = 100;
 export interface StreamBuffer {
   rows: Map<number, BulkRow>;
   removed: Set<number>;
+  /** Removed, but gone with an earlier file: not lost after all. */
+  late: Set<number>;
   /** Ids to be dropped, with their reason. */
   dropped: Map<number, string>;
   /** Records that came and went without touching the file. */
   passed: number;
 }
+
+export interface BufferCounts {
+  /** Bytes of the rows that wait. */
+  appends: number;
+  appended: number;
+  removed: number;
+  late: number;
+  dropped: number;
+}
+
+export type Place = "file" | "lost" | "nowhere";
+type PlaceOf = (stream: string, id: number) => Place;
 
 export class BulkBuffer {
   readonly streams = new Map<string, StreamBuffer>();
@@ -36,7 +50,8 @@ export class BulkBuffer {
     return this.streams.size === 0;
   }
 
-  add(sequence: number, ops: readonly RawOp[]): void {
+  /** `place` tells whether a record that is not here is in the file, went with one, or neither. */
+  add(sequence: number, ops: readonly RawOp[], place: PlaceOf = () => "file"): void {
     let index = 0;
     for (const op of ops) {
       if (!isBulkOp(op)) continue;
@@ -50,7 +65,9 @@ export class BulkBuffer {
       }
       const ranges = op[2];
       for (let i = 0; i + 1 < ranges.length; i += 2) {
-        for (let id = ranges[i]!; id <= ranges[i + 1]!; id++) this.#remove(buffer, id);
+        for (let id = ranges[i]!; id <= ranges[i + 1]!; id++) {
+          this.#remove(buffer, id, () => place(op[1], id));
+        }
       }
     }
     this.#sequence = Math.max(this.#sequence, sequence);
@@ -75,13 +92,14 @@ export class BulkBuffer {
       : new Set([...buffer.removed, ...buffer.dropped.keys()]);
   }
 
-  counts(stream: string): { appends: number; appended: number; removed: number; dropped: number } {
+  counts(stream: string): BufferCounts {
     const buffer = this.streams.get(stream);
-    if (!buffer) return { appends: 0, appended: 0, removed: 0, dropped: 0 };
+    if (!buffer) return { appends: 0, appended: 0, removed: 0, late: 0, dropped: 0 };
     return {
       appends: buffer.rows.values().reduce((sum, row) => sum + rowBytes(row), 0),
       appended: buffer.rows.size + buffer.passed,
       removed: buffer.removed.size + buffer.passed,
+      late: buffer.late.size,
       dropped: buffer.dropped.size,
     };
   }
@@ -91,7 +109,7 @@ export class BulkBuffer {
     this.#bytes = 0;
   }
 
-  #remove(buffer: StreamBuffer, id: number): void {
+  #remove(buffer: StreamBuffer, id: number, place: () => Place): void {
     const row = buffer.rows.get(id);
     if (row) {
       buffer.rows.delete(id);
@@ -99,7 +117,11 @@ export class BulkBuffer {
       this.#bytes -= rowBytes(row);
       return;
     }
-    buffer.removed.add(id);
+    if (buffer.removed.has(id)) return;
+    const where = place();
+    if (where === "nowhere") return;
+    if (where === "lost") buffer.late.add(id);
+    else buffer.removed.add(id);
     buffer.dropped.delete(id);
     this.#bytes += OVERHEAD_BYTES;
   }
@@ -107,7 +129,13 @@ export class BulkBuffer {
   #of(stream: string): StreamBuffer {
     let buffer = this.streams.get(stream);
     if (!buffer) {
-      buffer = { rows: new Map(), removed: new Set(), dropped: new Map(), passed: 0 };
+      buffer = {
+        rows: new Map(),
+        removed: new Set(),
+        late: new Set(),
+        dropped: new Map(),
+        passed: 0,
+      };
       this.streams.set(stream, buffer);
     }
     return buffer;

@@ -73,6 +73,7 @@ export interface BulkFile {
   /** Rows in order; `damaged` are ids whose rows fail their checksum. */
   rows(range: RowRange): { rows: BulkRow[]; damaged: number[] };
   oldest(stream: number, after: number, limit: number): RowFacts[];
+  has(stream: number, id: number): boolean;
   /** What is wrong with the structure of the file, as far as a quick look tells. */
   check(): string | undefined;
   readonly size: number;

@@ -7,19 +7,28 @@
 import type { Clock } from "../clock.ts";
 import { AppError, errorChain, isAppError } from "../errors.ts";
 import { roomLogger } from "../log.ts";
-import { BulkBuffer } from "./bulk_buffer.ts";
+import { BulkBuffer, type Place } from "./bulk_buffer.ts";
 import type { BulkFile, BulkHead, BulkOpener, BulkRow, BulkTransaction } from "./bulk_file.ts";
 import { addDrops, copyHead, emptyHead, loseAll, restore, streamOf } from "./bulk_head.ts";
 import { applyToFile } from "./bulk_apply.ts";
 import type { StoreLimits } from "./limits.ts";
 import { BULK_NAME } from "./names.ts";
 import type { RawOp } from "./ops.ts";
-import type { Bulk, BulkRange, BulkRecord, StreamPolicy, StreamStats } from "./port.ts";
+import {
+  type Bulk,
+  type BulkRange,
+  type BulkRecord,
+  recordId,
+  type StreamPolicy,
+  type StreamStats,
+} from "./port.ts";
 import type { SetAside } from "./set_aside.ts";
 import type { ValueCodec } from "./value_codec.ts";
 
 /** Rows looked at in one go by `verify`. */
 const VERIFY_ROWS = 500;
+/** Rows looked at in one go for the oldest that is held. */
+const OLDEST_ROWS = 64;
 /** Files up to this are read through when they are opened. */
 const VERIFY_AT_OPEN_BYTES = 4 * 1024 * 1024;
 
@@ -40,6 +49,8 @@ export class BulkView implements Bulk {
   readonly #policies = new Map<string, StreamPolicy>();
   readonly #openedAtMs: number;
   readonly #buffer = new BulkBuffer();
+  /** Per stream an id below the oldest record held. */
+  readonly #before = new Map<string, number>();
   /** As of the last transaction. */
   #head: BulkHead;
   #baseUpMs = 0;
@@ -116,13 +127,13 @@ export class BulkView implements Bulk {
 
   /** Takes the ops of a commit that is durable. */
   enqueue(sequence: number, ops: readonly RawOp[]): void {
-    this.#buffer.add(sequence, ops);
+    this.#buffer.add(sequence, ops, this.#placeOf);
   }
 
   /** For recovery: the ops of the journal that the file does not hold yet. */
   async replay(sequence: number, ops: readonly RawOp[]): Promise<void> {
     if (sequence <= this.#head.position) return;
-    this.#buffer.add(sequence, ops);
+    this.#buffer.add(sequence, ops, this.#placeOf);
     // operating time goes on where the journal left it
     const lastMs = ops.reduce((ms, op) => op[0] === 2 ? Math.max(ms, op[5]) : ms, 0);
     this.#baseUpMs = Math.max(this.#baseUpMs, lastMs);
@@ -190,15 +201,16 @@ export class BulkView implements Bulk {
 
   stats(stream: string): StreamStats {
     const head = this.#head.streams[stream];
-    const { appends, appended, removed, dropped } = this.#buffer.counts(stream);
+    const { appends, appended, removed, late, dropped } = this.#buffer.counts(stream);
     const stats: StreamStats = {
       rows: (head?.rows ?? 0) + appended - removed - dropped,
       bytes: Math.max(0, (head?.bytes ?? 0) + appends),
       appended: (head?.appended ?? 0) + appended,
-      removed: (head?.removed ?? 0) + removed,
+      removed: (head?.removed ?? 0) + removed + late,
       dropped: { ...head?.dropped },
       oldestAtMs: this.#oldest(stream)?.atMs,
     };
+    if (late > 0) stats.dropped.lost = (stats.dropped.lost ?? 0) - late;
     if (dropped > 0) stats.dropped.damaged = (stats.dropped.damaged ?? 0) + dropped;
     return stats;
   }
@@ -278,6 +290,7 @@ export class BulkView implements Bulk {
   async #beginAnew(what: string, salvage?: ReadonlyMap<string, BulkRow[]>): Promise<void> {
     const { opener, setAside } = this.#options;
     this.#damaged = undefined;
+    this.#before.clear();
     this.#closeFile();
     const [name, ...beside] = opener?.names ?? [];
     if (!opener || name === undefined) return;
@@ -321,7 +334,10 @@ export class BulkView implements Bulk {
     const number = this.#head.streams[stream]?.number;
     const stored: BulkRow[] = [];
     if (number !== undefined && this.#file && this.#damaged === undefined) {
-      const asked = { stream: number, after, fromMs, toMs, newestFirst, limit: limit + gone.size };
+      // of those that will not be there any more only the ones in this range take up room
+      let goneIn = 0;
+      for (const id of gone) if (id > after) goneIn++;
+      const asked = { stream: number, after, fromMs, toMs, newestFirst, limit: limit + goneIn };
       try {
         const { rows, damaged } = this.#file.rows(asked);
         for (const id of damaged) this.#dropDamaged(stream, id);
@@ -346,13 +362,46 @@ export class BulkView implements Bulk {
     const gone = this.#buffer.gone(stream);
     if (number !== undefined && this.#file && this.#damaged === undefined) {
       try {
-        const found = this.#file.oldest(number, -1, 1 + gone.size).find((r) => !gone.has(r.id));
+        const found = this.#firstHeld(stream, number, gone);
         if (found) return found;
       } catch (error) {
         this.#failed(error);
       }
     }
     return this.#buffer.rows(stream)[0];
+  }
+
+  /** Where a record is that does not wait. */
+  #placeOf = (stream: string, id: number): Place => {
+    const head = this.#head.streams[stream];
+    if (!head) return "nowhere";
+    try {
+      if (!this.#file || this.#damaged !== undefined) return "file";
+      if (this.#file.has(head.number, id)) return "file";
+    } catch (error) {
+      this.#failed(error);
+      return "file";
+    }
+    const isLost = id < recordId(this.#head.lostThrough + 1, 0) && (head.dropped.lost ?? 0) > 0;
+    return isLost ? "lost" : "nowhere";
+  };
+
+  /** Goes on from where it found one before: ids only rise. */
+  #firstHeld(
+    stream: string,
+    number: number,
+    gone: ReadonlySet<number>,
+  ): { upMs: number; atMs: number } | undefined {
+    for (let after = this.#before.get(stream) ?? -1;;) {
+      const slice = this.#file?.oldest(number, after, OLDEST_ROWS) ?? [];
+      const found = slice.find((row) => !gone.has(row.id));
+      const last = slice.at(-1);
+      if (found || !last) {
+        this.#before.set(stream, found ? found.id - 1 : after);
+        return found;
+      }
+      after = last.id;
+    }
   }
 
   #failed(error: unknown): void {

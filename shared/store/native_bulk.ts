@@ -53,6 +53,7 @@ const STATEMENTS = {
   remove: `DELETE FROM records WHERE stream = ? AND id = ? RETURNING ${SIZE} AS bytes`,
   oldest: `SELECT id, ${SIZE} AS bytes, at, up FROM records WHERE stream = ? AND id > ? ` +
     "ORDER BY id LIMIT ?",
+  has: "SELECT 1 FROM records WHERE stream = ? AND id = ?",
   forward: `SELECT * ${IN_RANGE} ORDER BY id LIMIT ?`,
   backward: `SELECT * ${IN_RANGE} ORDER BY id DESC LIMIT ?`,
   setHead: "INSERT OR REPLACE INTO head VALUES(1, ?, ?)",
@@ -184,6 +185,10 @@ export class NativeBulk implements BulkFile, BulkTransaction {
           upMs: number(row.up),
         })),
     );
+  }
+
+  has(stream: number, id: number): boolean {
+    return guard("read", this.#path, () => this.#statements.has.get(stream, id) !== undefined);
   }
 
   rows(range: RowRange): { rows: BulkRow[]; damaged: number[] } {

@@ -86,6 +86,10 @@ class SimBulk implements BulkFile {
     });
   }
 
+  has(stream: number, id: number): boolean {
+    return this.#inner.has(stream, id);
+  }
+
   rows(range: Parameters<BulkFile["rows"]>[0]): ReturnType<BulkFile["rows"]> {
     return this.#inner.rows(range);
   }

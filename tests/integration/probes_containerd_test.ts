@@ -19,6 +19,18 @@ function wait(what: string, is: () => unknown, timeoutMs = 30_000): Promise<unkn
   return until(() => is() || undefined, { what, timeoutMs, everyMs: 20 });
 }
 
+/** Statuses in which a ready pod is not ready, though only the agent was started again. */
+async function unreadyAfterRestart(node: PodNode, pod: Pod) {
+  await node.stopAgent();
+  const told = node.records.history.length;
+  await node.startAgent();
+  await wait("runtime ready again", () => node.agent.runtimeState().ready);
+  await node.clock.sleep(2_500);
+  return node.records.history.slice(told).filter(({ uid, status }) =>
+    uid === pod.metadata.uid && !status.containerStatuses?.[0]?.ready
+  );
+}
+
 testWith(POD_NODE_PARTS, "probes on containerd: httpGet, exec, tcpSocket, startup", async () => {
   await using node = await PodNode.start();
   const serve = "mkdir -p /www; echo ok > /www/healthz; httpd -p 8080 -h /www; " +
@@ -64,7 +76,8 @@ testWith(POD_NODE_PARTS, "probes on containerd: httpGet, exec, tcpSocket, startu
   await inWeb(["touch", "/www/healthz"]);
   await wait("web ready again", () => main(node, web)?.ready);
   assertEquals(main(node, web)?.restartCount, 0);
-  await inWeb(["killall", "httpd"]);
+  assertEquals(await unreadyAfterRestart(node, web), []);
+  await node.exec(containerId, ["killall", "httpd"]);
   await wait("web restarted by its tcp probe", () => main(node, web)?.restartCount === 1);
   assertMatch(
     node.events.messages("Unhealthy").join("\n"),

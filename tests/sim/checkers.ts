@@ -9,6 +9,7 @@ import type { ReportSink } from "../../cloud/hub/port.ts";
 import type { Edge } from "../../edge/assemble.ts";
 import { LABEL } from "../../edge/pods/marks.ts";
 import type { SessionRequest, SessionResponse } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
+import { errorChain } from "../../shared/errors.ts";
 import type { KubeObject } from "../../shared/k8s/types.ts";
 import { encodeBody } from "../../shared/wire/codec.ts";
 import { fakeDigest } from "../../edge/cri/fake_images.ts";
@@ -33,6 +34,11 @@ interface NodeBook {
   sent: Map<string, { key: string; sequences: Set<number> }>;
   /** Highest sequence applied, by key. */
   applied: Map<string, number>;
+  /** What is under way, by sequence; and the highest sequence sent, by key. */
+  underWay: Map<number, { key: string; digest: string }>;
+  newest: Map<string, number>;
+  /** Digests of reports the cloud is done with: applied, or judged to be hopeless. */
+  settled: Set<string>;
 }
 
 export class Checkers {
@@ -66,6 +72,9 @@ export class Checkers {
         digests: new Map(),
         sent: new Map(),
         applied: new Map(),
+        underWay: new Map(),
+        newest: new Map(),
+        settled: new Set(),
       };
       this.#books.set(node, book);
     }
@@ -76,6 +85,7 @@ export class Checkers {
     const book = this.#book(node);
     if (direction === "down") {
       const { message } = wire as SessionResponse; // a tunnel's frames have no `message`
+      if (message?.case === "reportAck") this.#onReportAck(node, message.value.sequences);
       if (message?.case !== "desiredBatch") return;
       const generation = Number(message.value.generation);
       const known = book.digests.get(generation);
@@ -99,7 +109,24 @@ export class Checkers {
         const known = book.sent.get(digest) ?? { key, sequences: new Set() };
         known.sequences.add(Number(sequence));
         book.sent.set(digest, known);
+        book.underWay.set(Number(sequence), { key, digest });
+        book.newest.set(key, Math.max(book.newest.get(key) ?? 0, Number(sequence)));
       }
+    }
+  }
+
+  /** What is acknowledged was applied, or judged, or a newer one of its key stands for it. */
+  #onReportAck(node: string, sequences: readonly bigint[]): void {
+    const book = this.#book(node);
+    for (const sequence of sequences.map(Number)) {
+      const report = book.underWay.get(sequence);
+      if (!report) continue; // acknowledged once already
+      book.underWay.delete(sequence);
+      const isOvertaken = (book.newest.get(report.key) ?? 0) > sequence;
+      if (!isOvertaken && !book.settled.has(report.digest)) {
+        this.#violate("acknowledged implies applied", `${node} ${report.key}@${sequence}`);
+      }
+      this.#world.trace.count("reports acknowledged");
     }
   }
 
@@ -107,11 +134,16 @@ export class Checkers {
   #watchSink(sink: ReportSink): ReportSink {
     return {
       apply: async (node, report, signal) => {
-        const outcome = await sink.apply(node, report, signal);
+        const outcome = await sink.apply(node, report, signal).catch((error) => {
+          this.#world.trace.add("sink", `${node} ${report.kind}: ${errorChain(error)}`);
+          throw error;
+        });
         this.#world.trace.count(`reports ${outcome.kind}`);
+        const digest = fakeDigest(String(encodeBody(report)));
+        this.#book(node).settled.add(digest);
         // an event counts up: applied late it changes nothing
         if (report.kind !== "event" && outcome.kind === "applied") {
-          this.#onApplied(node, fakeDigest(String(encodeBody(report))));
+          this.#onApplied(node, digest);
         }
         return outcome;
       },
@@ -154,6 +186,8 @@ export class Checkers {
       // what was lost with it is reported, and sequences begin anew
       book.sent.clear();
       book.applied.clear();
+      book.underWay.clear();
+      book.newest.clear();
     }
     edge.isDamageSeen = true; // the damaged file may stay for a while, and is named each time
   }

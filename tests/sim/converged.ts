@@ -5,7 +5,7 @@
  */
 import { mergePodStatus } from "../../cloud/controllers/pod_status.ts";
 import { deepEqual } from "../../shared/json/json.ts";
-import type { Node, Pod } from "../../shared/k8s/types.ts";
+import type { Event, Node, Pod } from "../../shared/k8s/types.ts";
 import type { SimEdge } from "./sim_edge.ts";
 import type { World } from "./world.ts";
 import { LABEL } from "../../edge/pods/marks.ts";
@@ -21,15 +21,18 @@ export function whatDiffers(world: World): string[] {
   const hasConfig = (resource: string, name: string | undefined) =>
     name === undefined ||
     cloud.api.storage.get({ group: "", resource }, "default", name) !== undefined;
-  for (const pod of pods) {
-    const hasAll = (pod.spec.volumes ?? []).every(({ configMap, secret }) =>
+  const hasAll = (pod: Pod) =>
+    (pod.spec.volumes ?? []).every(({ configMap, secret }) =>
       hasConfig("configmaps", configMap?.name) && hasConfig("secrets", secret?.secretName)
     );
-    problems.push(...ofPod(pod, hasAll));
-  }
+  for (const pod of pods) problems.push(...ofPod(pod, hasAll(pod)));
   for (const edge of world.edges) {
     const own = pods.filter((pod) => pod.spec.nodeName === edge.name);
-    problems.push(...ofLink(world, edge), ...ofContainers(edge, own), ...ofRecords(edge, own));
+    problems.push(
+      ...ofLink(world, edge),
+      ...ofContainers(edge, own, hasAll),
+      ...ofRecords(edge, own),
+    );
     const node = cloud.api.storage.get(NODES, undefined, edge.name) as Node | undefined; // as above
     const ready = node?.status?.conditions?.find(({ type }) => type === "Ready");
     if (ready?.status !== "True") problems.push(`node ${edge.name} is not Ready`);
@@ -51,7 +54,12 @@ function ofLink(world: World, { name, edge }: SimEdge): string[] {
     problems.push(`${name} holds generation ${generation}, should hold ${wanted.generation}`);
   }
   const { depth } = edge.memory.outbox.stats();
-  if (depth > 0) problems.push(`${name} has ${depth} unacknowledged reports`);
+  if (depth > 0) {
+    const waiting = edge.memory.outbox.pending(0, 3).map(({ key, sequence }) =>
+      `${key}@${sequence}`
+    );
+    problems.push(`${name} has ${depth} unacknowledged reports: ${waiting.join(", ")}`);
+  }
   return problems;
 }
 
@@ -72,7 +80,11 @@ function ofPod(pod: Pod, hasAll: boolean): string[] {
   return [];
 }
 
-function ofContainers({ name, world }: SimEdge, own: readonly Pod[]): string[] {
+function ofContainers(
+  { name, world }: SimEdge,
+  own: readonly Pod[],
+  hasAll: (pod: Pod) => boolean,
+): string[] {
   const uids = new Set(own.map((pod) => pod.metadata.uid));
   const problems: string[] = [];
   for (const { config } of world.sandboxes.values()) {
@@ -81,7 +93,8 @@ function ofContainers({ name, world }: SimEdge, own: readonly Pod[]): string[] {
     }
   }
   for (const pod of own) {
-    if (pod.status?.phase !== "Running") continue;
+    // one whose config is gone cannot be started again, and says so in its status
+    if (pod.status?.phase !== "Running" || !hasAll(pod)) continue;
     const script = pod.spec.containers[0]?.command?.at(-1) ?? "";
     if (!script.endsWith("sleep infinity")) continue;
     const isLive = [...world.containers.values()].some(({ state, config }) =>
@@ -100,6 +113,23 @@ function ofRecords({ name, edge }: SimEdge, own: readonly Pod[]): string[] {
     if (!record) continue;
     if (!deepEqual(mergePodStatus(pod.status, record.status), pod.status)) {
       problems.push(`${name} and the cloud say different things of pod ${pod.metadata.name}`);
+    }
+  }
+  return problems;
+}
+
+/** An event was counted as often as it happened: none of its reports was applied twice. */
+function ofEvents(world: World, { name, edge, isDamaged }: SimEdge): string[] {
+  // a node whose disk lost something may count anew what the cloud has counted already
+  if (!edge || isDamaged) return [];
+  const problems: string[] = [];
+  for (const { metadata, count, reason } of edge.memory.events.list()) {
+    const stored = world.cloud.cloud?.api.storage
+      .get({ group: "", resource: "events" }, metadata.namespace, metadata.name ?? "");
+    const known = (stored as Event | undefined)?.count ?? 1; // the kind of the resource
+    // one that the cloud does not have is of a pod that was gone, or expired there
+    if (stored && known !== (count ?? 1)) {
+      problems.push(`${name} counts event ${reason} ${count} times, the cloud ${known}`);
     }
   }
   return problems;

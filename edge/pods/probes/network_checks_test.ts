@@ -1,6 +1,12 @@
 import { assert, assertEquals, assertMatch, assertRejects } from "@std/assert";
 import http2 from "node:http2";
 import net from "node:net";
+import {
+  exportPrivateKey,
+  generateKeyPair,
+  loadX509,
+  SIGNATURE_ALGORITHM,
+} from "../../../shared/wire/x509.ts";
 import { systemNetworkChecks as checks } from "./network_checks.ts";
 import { httpTarget, probeTarget } from "./target.ts";
 
@@ -182,4 +188,39 @@ Deno.test("targets: named ports, defaults and refusals", () => {
     }
     assertMatch(refused, /^AppError: /, JSON.stringify(bad));
   }
+});
+
+/** A certificate nobody has reason to trust, and its key, in PEM. */
+async function strangersCertificate(): Promise<{ cert: string; key: string }> {
+  const { X509CertificateGenerator } = await loadX509();
+  const keys = await generateKeyPair();
+  const made = await X509CertificateGenerator.createSelfSigned({
+    name: "CN=somebody.example",
+    keys,
+    signingAlgorithm: SIGNATURE_ALGORITHM,
+  });
+  return { cert: made.toString("pem"), key: await exportPrivateKey(keys.privateKey) };
+}
+
+Deno.test("httpGet over TLS trusts anybody, and knows a plain HTTP server", async () => {
+  const tls = await strangersCertificate();
+  const server = Deno.serve(
+    { hostname: "127.0.0.1", port: 0, onListen: () => {}, ...tls },
+    () => new Response("ok"),
+  );
+  const at = (port: number) =>
+    checks.http(
+      httpTarget({ port, scheme: "HTTPS", host: "127.0.0.1" }, MAIN, "", "kube-probe/1.33"),
+      NEVER,
+    );
+  assertEquals(await at(server.addr.port), { ok: true, code: 200, message: "" });
+  await server.shutdown();
+  await withHttp(() => new Response("plain"), async (port) => {
+    assertEquals(await at(port), {
+      ok: false,
+      isPlain: true,
+      message: `Get "https://127.0.0.1:${port}/": ` +
+        "http: server gave HTTP response to HTTPS client",
+    });
+  });
 });

@@ -1,0 +1,101 @@
+/**
+ * The outbox after a long night: queued telemetry on a real disk, drained into a sink in memory and
+ * over the real hub and link, each cut twice on the way (the first cut is a restart of the store),
+ * with exact counts. Argument: [messages, default 1 000 000].
+ */
+import { SystemClock } from "../../shared/clock.ts";
+import { Backlog } from "../../tests/support/outbox_drain.ts";
+import { enrollNode, startHub } from "../../tests/support/link/throughput.ts";
+import { memoryOf } from "./memory.ts";
+import type { BenchOptions, BenchResult, Metric } from "./result.ts";
+
+const MESSAGES = 1_000_000;
+const DRAIN_S_MAX = 60;
+/** What may be on its way when the link is cut, and is sent again. */
+const IN_FLIGHT_MAX = 512;
+
+const clock = new SystemClock();
+
+export async function run({ workDir, args, signal }: BenchOptions): Promise<BenchResult> {
+  const count = Number(args[0] ?? MESSAGES);
+  const memory = await inMemory(`${workDir}/a`, count);
+  signal.throwIfAborted();
+  const link = await overLink(workDir, count);
+  return { bench: "outbox", metrics: [...memory, ...link], notes: { messages: count } };
+}
+
+async function inMemory(dir: string, count: number): Promise<Metric[]> {
+  const backlog = new Backlog(dir, count);
+  await backlog.open();
+  const before = await memoryOf(Deno.pid);
+  const fillS = await seconds(() => backlog.fill());
+  const after = await memoryOf(Deno.pid);
+  const { depth, bytesWritten } = backlog.stats();
+  const seen = new Uint8Array(count);
+  let openMs = 0;
+  const drainS = await seconds(async () => {
+    await backlog.drainToMemory(seen, count * 2 / 3);
+    await backlog.close();
+    openMs = await backlog.open();
+    await backlog.drainToMemory(seen, count / 3);
+    await backlog.drainToMemory(seen, 0);
+  });
+  const { dropped, depth: left } = backlog.stats();
+  await backlog.close();
+  const missing = seen.reduce((sum, times) => sum + Number(times === 0), 0);
+  const twice = seen.reduce((sum, times) => sum + Number(times > 1), 0);
+  return [
+    { name: "queued", value: depth, unit: "messages" },
+    { name: "queueing", value: count / fillS, unit: "1/s" },
+    { name: "written to disk per message queued", value: bytesWritten / count, unit: "B" },
+    { name: "memory of the backlog", value: after.anonymousMb - before.anonymousMb, unit: "MB" },
+    { name: "open with two thirds waiting", value: openMs / 1000, unit: "s", goal: 2 },
+    { name: "drained into memory, cut twice", value: drainS, unit: "s", goal: DRAIN_S_MAX },
+    { name: "not delivered", value: missing + left, unit: "messages", goal: 0 },
+    {
+      name: "dropped",
+      value: Object.values(dropped).reduce((sum, n) => sum + n, 0),
+      unit: "messages",
+      goal: 0,
+    },
+    { name: "sent twice", value: twice, unit: "messages", goal: 2 * IN_FLIGHT_MAX },
+  ];
+}
+
+async function overLink(workDir: string, count: number): Promise<Metric[]> {
+  const hub = await startHub(workDir);
+  try {
+    const node = await enrollNode(hub.facts, "bench-1");
+    const backlog = new Backlog(`${workDir}/b`, count);
+    await backlog.open();
+    await backlog.fill();
+    const drainS = await seconds(async () => {
+      await backlog.drainOverLink(hub.facts, node, count * 2 / 3);
+      await backlog.close();
+      await backlog.open();
+      await backlog.drainOverLink(hub.facts, node, count / 3);
+      await backlog.drainOverLink(hub.facts, node, 0);
+    });
+    const { removed, depth } = backlog.stats();
+    await backlog.close();
+    return [
+      { name: "drained over mTLS, cut twice", value: drainS, unit: "s", goal: DRAIN_S_MAX },
+      {
+        name: "acknowledged by the cloud",
+        value: removed,
+        unit: "messages",
+        goal: count,
+        better: "more",
+      },
+      { name: "left", value: depth, unit: "messages", goal: 0 },
+    ];
+  } finally {
+    await hub.child.stop();
+  }
+}
+
+async function seconds(work: () => Promise<void>): Promise<number> {
+  const startMs = clock.monotonicMs();
+  await work();
+  return (clock.monotonicMs() - startMs) / 1000;
+}
