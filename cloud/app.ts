@@ -1,7 +1,7 @@
 /**
- * Composition root of the cloud on a real machine: its disk, keys and listeners, put under the rooms
- * that assemble.ts joins. The listeners open only when every projection is served. What was started
- * is ended in reverse.
+ * Composition root of the cloud on a real machine: its disk, keys and listeners, put under the
+ * rooms that assemble.ts joins. The listeners open only when every projection is served. What was
+ * started is ended in reverse.
  */
 import { join } from "@std/path";
 import { removeAddresses, writeAddresses } from "../shared/addresses.ts";
@@ -75,7 +75,7 @@ async function serve(
   const cloud = await assembleCloud(config, {
     ...ports,
     disk: new DenoDisk(),
-    hasNodes: (await pki.nodes.list()).length > 0,
+    hasNodes: !await pki.nodes.isEmpty(),
     authenticator: new AdminAuthenticator(adminToken),
     identities: pki.enrollment,
     openHub: (options) => new HubServer({ ...options, tls: hubTls }),

@@ -1,8 +1,8 @@
 /**
  * Joins the rooms of the edge over whatever machine the ports stand for: the real one (app.ts) or a
- * simulated one. Nothing here waits for the cloud or for the container runtime: a node whose link is
- * down, whose runtime is away or whose certificate is damaged still serves its local API and says
- * what is wrong. Nothing here opens a socket or reads a clock of its own.
+ * simulated one. Nothing here waits for the cloud or for the container runtime: a node whose link
+ * is down, whose runtime is away or whose certificate is damaged still serves its local API and
+ * says what is wrong. Nothing here opens a socket or reads a clock of its own.
  */
 import { join, resolve } from "@std/path";
 import type { TaskScope } from "../shared/async/task_scope.ts";

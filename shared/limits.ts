@@ -10,8 +10,8 @@ export const OBJECT_BYTES_MAX = 1_536 * 1024;
 export const HUB_MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
 
 /**
- * Hub messages smaller than this travel as they are: heartbeats, acknowledgements and single reports
- * would hardly shrink, and gzip costs a small node more than it saves.
+ * Hub messages smaller than this travel as they are: heartbeats, acknowledgements and single
+ * reports would hardly shrink, and gzip costs a small node more than it saves.
  */
 export const HUB_COMPRESSION_BYTES_MIN = 1024;
 

@@ -1,7 +1,7 @@
 /**
- * What a cloud may say after its store was damaged. Objects whose records are lost look like deleted
- * ones; a node must not stop work for that. From the damage until an operator accepts the loss, a
- * key counts as deleted only if it was seen here since; every other may have been lost.
+ * What a cloud may say after its store was damaged. Objects whose records are lost look like
+ * deleted ones; a node must not stop work for that. From the damage until an operator accepts the
+ * loss, a key counts as deleted only if it was seen here since; every other may have been lost.
  *
  *     whole -> (damage) -> guarded -> (accepted) -> whole
  *

@@ -18,7 +18,7 @@ Deno.test("a whole store has lost nothing", async () => {
   assertEquals(guard.mayHaveLost("pods/d/a"), false);
 });
 
-Deno.test("after damage what was not seen since may have been lost, also after a restart", async () => {
+Deno.test("what was not seen since the damage may have been lost", async () => {
   const store = damagedStore();
   const guard = await LossGuard.open({ store, clock, accept: false });
   assertEquals(guard.loss?.damage, ["a flipped byte in journal-1"]);

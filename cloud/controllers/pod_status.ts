@@ -35,7 +35,9 @@ export function mergeConditions(
   return [...merged, ...byType.values()];
 }
 
-/** The API keeps no nulls; with them (`lastProbeTime`) a status would never equal the stored one. */
+/**
+ * The API keeps no nulls; with them (`lastProbeTime`) a status would never equal the stored one.
+ */
 function withoutNulls(condition: Condition): Condition {
   const known = Object.entries(condition).filter(([, value]) => value !== null);
   return Object.fromEntries(known) as unknown as Condition; // fields that may be null are optional

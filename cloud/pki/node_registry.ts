@@ -47,6 +47,15 @@ export class NodeRegistry {
     return record !== undefined;
   }
 
+  /** Whether any node was ever enrolled; a record that cannot be read counts. */
+  async isEmpty(): Promise<boolean> {
+    await makeSecretDir(this.#dir);
+    for await (const entry of Deno.readDir(this.#dir)) {
+      if (entry.isFile && entry.name.endsWith(".json")) return false;
+    }
+    return true;
+  }
+
   async list(): Promise<NodeRecord[]> {
     await makeSecretDir(this.#dir);
     const records: NodeRecord[] = [];

@@ -82,7 +82,7 @@ Deno.test("DurableLedger refuses keys that are none", async () => {
   await assertRejects(() => ledger.accept(batch(1, ledger, ["pods"])), AppError, "pods");
 });
 
-Deno.test("DurableLedger that is distrusted keeps what it holds and takes any generation", async () => {
+Deno.test("DurableLedger once distrusted keeps what it holds, takes any generation", async () => {
   const store = new MemoryStore();
   const ledger = new DurableLedger(store);
   await ledger.accept(batch(7, ledger, ["pods/a/x"]));

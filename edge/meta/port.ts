@@ -41,7 +41,8 @@ export interface Ledger {
 
 /**
  * Drained in this order when the link is back. In `control` and `status` the latest per key counts;
- * `event` and `telemetry` are appended, and every record is sent, expires, or is dropped and counted.
+ * `event` and `telemetry` are appended, and every record is sent, expires, or is dropped and
+ * counted.
  */
 export type OutboxLane = "control" | "status" | "event" | "telemetry";
 

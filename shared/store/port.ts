@@ -116,8 +116,8 @@ export interface Store {
   /**
    * Applies `ops` atomically; resolves with the commit's sequence once it is durable. Commits
    * resolve in the order they were called. Errors: `exhausted` (disk full, store over its bound),
-   * `unavailable` (I/O error: the commit did not happen; later ones may, once the disk works again),
-   * `invalid` (value too large).
+   * `unavailable` (I/O error: the commit did not happen; later ones may, once the disk works
+   * again), `invalid` (value too large).
    */
   commit(ops: readonly StoreOp[]): Promise<number>;
   /** Writes a snapshot (a plain SQLite file) beside and renames it; then cuts the journal. */

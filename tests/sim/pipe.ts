@@ -1,6 +1,7 @@
 /**
  * One direction of a call, at its receiving end: bytes that have arrived and wait to be read. The
- * sender waits for `room`, as HTTP/2's window makes it, counted from what was sent to what was read.
+ * sender waits for `room`, as HTTP/2's window makes it, counted from what was sent to what was
+ * read.
  */
 
 /** Messages sent and not yet read. */

@@ -1,6 +1,6 @@
 /**
- * What goes over TCP ports of this machine, counted by the kernel with IP headers and acknowledgements
- * (iptables counters; needs root). On the loopback each packet is counted once.
+ * What goes over TCP ports of this machine, counted by the kernel with IP headers and
+ * acknowledgements (iptables counters; needs root). On the loopback each packet is counted once.
  */
 import { AppError } from "../../../shared/errors.ts";
 import { must } from "../process.ts";
