@@ -1,6 +1,6 @@
 /**
- * The fake runtime as one process of an edge sees it: every call is a call of a port of its life, so
- * a process may be killed at each, and one that was killed hears of nothing.
+ * The fake runtime as one process of an edge sees it: every call is a call of a port of its life. A
+ * process may be killed at each, and one that was killed hears of nothing.
  */
 import type { FakeRuntime } from "../../edge/cri/fake_runtime.ts";
 import type { ContainerRuntime } from "../../edge/cri/port.ts";

@@ -1,6 +1,6 @@
 /**
- * One direction of a call, at its receiving end: bytes that have arrived and wait to be read. The
- * sender waits for `room`, as HTTP/2's window makes it, counted from what was sent to what was read.
+ * One direction of a call, at its receiving end: bytes that have arrived and wait to be read. A
+ * sender waits for `room`, as HTTP/2's window makes it: so much may be sent and not yet read.
  */
 
 /** Messages sent and not yet read. */
