@@ -87,7 +87,7 @@ async function withDownstream(
   }
 }
 
-Deno.test("Downstream asks for the inventory every ten minutes and mends what differs", async () => {
+Deno.test("Downstream asks for the inventory now and then and mends what differs", async () => {
   const source = new OneNode();
   const [a, b] = source.hold("a", "b") as [DesiredItem, DesiredItem];
   await withDownstream(source, async ({ downstream, clock, next }) => {

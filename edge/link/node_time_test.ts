@@ -12,7 +12,7 @@ Deno.test("NodeTime is the machine's clock until the cloud has spoken", () => {
   assertEquals(time.status(), { known: false, correctionMs: 0 });
 });
 
-Deno.test("NodeTime takes the cloud's time where the machine is years off, either way", async () => {
+Deno.test("NodeTime takes the cloud's time where the machine is years off", async () => {
   for (const offMs of [-10 * YEAR_MS, 10 * YEAR_MS, -TRUE_MS]) {
     const clock = new SimClock(TRUE_MS + offMs);
     const time = new NodeTime(clock);
@@ -40,7 +40,7 @@ Deno.test("NodeTime keeps the machine's clock where the two agree", () => {
   assert(time.learn(TRUE_MS + TOLERANCE_MS + 1, 0).correctionMs > TOLERANCE_MS);
 });
 
-Deno.test("NodeTime does not jump with the machine, and lets go when the machine is set right", () => {
+Deno.test("NodeTime does not jump with the machine, and lets go when that is set right", () => {
   const clock = new SimClock(TRUE_MS - YEAR_MS);
   const time = new NodeTime(clock);
   time.learn(TRUE_MS, 0);

@@ -1,5 +1,5 @@
 /**
- * A cloud that is killed and started again: how long until its node is Ready by the node's own word,
+ * A cloud killed and started again: how long until its node is Ready by the node's own word,
  * and what a connected node costs the cloud in memory (500 real links, each with a node object and
  * its lease, against a fresh cloud). Arguments: [restarts, default 5] [nodes, default 500; 0 leaves
  * the memory part out]. Needs what a whole site needs, and root.

@@ -70,7 +70,7 @@ async function uidOf(client: CloudClient, name: string): Promise<string> {
   return (await client.get<Pod>(CloudClient.podPath(name))).metadata.uid ?? "";
 }
 
-Deno.test("a standby on a copy of the data takes the session over, nothing is sent again", async (t) => {
+Deno.test("a standby takes the session over, and nothing is sent again", async (t) => {
   const dir = await Deno.makeTempDir({ prefix: "skerry-standby-" });
   const [main, standby] = [join(dir, "main"), join(dir, "standby")];
   const ports = [freePort(), freePort()] as const;

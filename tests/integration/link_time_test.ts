@@ -50,7 +50,7 @@ Deno.test("a clock that jumps ten years in a live session disturbs nothing", asy
   assertEquals([link.status().state, ended], ["live", 0]);
 });
 
-Deno.test("a node certificate that is not yet valid, or ran out while away, ends live", async () => {
+Deno.test("a certificate not yet valid, or that ran out while away, ends live", async () => {
   await using world = await makeWorld();
   const enrolled = await world.enroll("n1");
   const { publicKey } = await importKeyPair(enrolled.privateKey);

@@ -1,6 +1,6 @@
 /**
- * A hub in a process of its own, for measuring: real listener, real keys, real sessions; reports are
- * counted and forgotten. Arguments: data folder. Writes `<folder>/hub.json` when it listens.
+ * A hub in a process of its own, for measuring: real listener, real keys, real sessions; reports
+ * are counted and forgotten. Arguments: data folder. Writes `<folder>/hub.json` when it listens.
  */
 import { HubServer } from "../../../cloud/hub/server.ts";
 import { openPki } from "../../../cloud/pki/pki.ts";

@@ -1,5 +1,5 @@
 /**
- * What goes over TCP ports of this machine, counted by the kernel with IP headers and acknowledgements
+ * What goes over TCP ports of this machine, counted by the kernel with IP headers and empty packets
  * (iptables counters; needs root). On the loopback each packet is counted once.
  */
 import { AppError } from "../../../shared/errors.ts";

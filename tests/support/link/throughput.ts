@@ -1,6 +1,6 @@
 /**
  * Reports per second over the real hub and link, and messages per second over MQTT QoS 1 through
- * mosquitto: both with mutual TLS by the same authority, the same bytes in each message, each sender
+ * mosquitto: both with mutual TLS by one authority, the same bytes in each message, each sender
  * alone on its connection and its server in a process of its own. A message counts when the server
  * has acknowledged it to the sender.
  */
