@@ -29,6 +29,7 @@ import type { IdentityFiles, LinkLedger } from "./link/port.ts";
 import type { LinkTransport } from "./link/transport.ts";
 import { isSecretRow } from "./meta/buckets.ts";
 import { DurableEventLog } from "./meta/event_log.ts";
+import { DurableHistory, recordLink } from "./meta/history.ts";
 import { DurableLedger } from "./meta/ledger.ts";
 import { DurableOutbox } from "./meta/outbox.ts";
 import { DurablePodRecords } from "./meta/pod_records.ts";
@@ -73,6 +74,7 @@ export interface EdgeSettings {
 export interface Memory {
   store: DurableStore;
   diskBudget: WriteBudget;
+  history: DurableHistory;
   ledger: DurableLedger;
   outbox: DurableOutbox;
   records: DurablePodRecords;
@@ -128,6 +130,7 @@ export async function assembleEdge(
     link: () => link.link,
     start: async (scope) => {
       await link.open(() => buildLink(config, ports, { ...memory, ledger: desired }, api));
+      if (link.link) recordLink(memory.history, link.link);
       scope.spawn("outbox", (signal) => memory.outbox.run(signal));
       scope.spawn("disk budget", (signal) => memory.diskBudget.run(signal));
       scope.spawn("intents", (signal) => memory.intents.run(signal));
@@ -241,6 +244,7 @@ async function openMemory(
   });
   if (codec) await sealSecrets(store, codec.keyId);
   const outbox = new DurableOutbox({ store, clock });
+  const history = new DurableHistory({ store, clock });
   const ledger = new DurableLedger(store);
   if (store.recovery.lostCommits) await ledger.distrust();
   return {
@@ -252,8 +256,16 @@ async function openMemory(
     }),
     outbox,
     ledger,
-    records: new DurablePodRecords({ store, outbox }),
-    events: new DurableEventLog({ store, outbox, clock, random, nodeName: config.nodeName }),
+    history,
+    records: new DurablePodRecords({ store, outbox, history }),
+    events: new DurableEventLog({
+      store,
+      outbox,
+      clock,
+      random,
+      nodeName: config.nodeName,
+      history,
+    }),
     intents: new DurableIntents({ store, outbox, ledger, clock, random }),
   };
 }

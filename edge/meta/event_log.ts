@@ -10,7 +10,7 @@ import { nameSuffix, type Random } from "../../shared/random.ts";
 import type { Store, StoreOp } from "../../shared/store/port.ts";
 import { BUCKET } from "./buckets.ts";
 import type { DurableOutbox } from "./outbox.ts";
-import type { EventInput, EventLog } from "./port.ts";
+import type { EventInput, EventLog, History } from "./port.ts";
 
 /** Rows kept: a day of a busy node; about 1 MB. */
 export const EVENTS_MAX = 1_000;
@@ -38,6 +38,7 @@ export interface EventLogOptions {
   clock: Clock;
   random: Random;
   nodeName: string;
+  history?: History;
 }
 
 export class DurableEventLog implements EventLog {
@@ -125,6 +126,8 @@ export class DurableEventLog implements EventLog {
     const event = repeated
       ? { ...repeated, count: (repeated.count ?? 1) + 1, lastTimestamp: toTime(nowMs) }
       : this.#newEvent(input, nowMs);
+    // beside the commit: it never rejects
+    if (!repeated) void this.#tell(input);
     const key = rowKey(event);
     const victims = this.#victims(key, nowMs);
     await this.#options.outbox.putWith("event", `event/${key}`, { kind: "event", event }, [
@@ -137,6 +140,13 @@ export class DurableEventLog implements EventLog {
     const before = this.#unsure.get(key);
     const firstMs = repeated ? before?.firstMs : lastMs;
     this.#unsure.set(key, { lastMs, ...(firstMs === undefined ? {} : { firstMs }) });
+  }
+
+  async #tell({ involvedObject, type, reason, message }: EventInput): Promise<void> {
+    const { kind = "", namespace = "", name = "" } = involvedObject;
+    const subject = `${kind.toLowerCase()}s/${namespace}/${name}`;
+    const detail = { type, message };
+    await this.#options.history?.record({ kind: "event", subject, what: reason, detail });
   }
 
   #repeated(same: string, nowMs: number): Event | undefined {

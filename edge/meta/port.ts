@@ -122,3 +122,48 @@ export interface EventLog {
   record(event: EventInput): Promise<void>;
   list(): Event[];
 }
+
+export type HistoryKind = "pod_status" | "pod_gone" | "event" | "link" | "twin";
+
+export interface HistoryEntry {
+  kind: HistoryKind;
+  /** What it happened to: "pods/default/web", "devices/default/t1", "cloud". */
+  subject: string;
+  /** One word or two: a phase, a reason, a state. */
+  what: string;
+  detail?: Record<string, unknown>;
+}
+
+export interface HistoryRow extends HistoryEntry {
+  /** Rises; `after` of the next page. */
+  id: number;
+  /** Wall clock as it was then. */
+  atMs: number;
+}
+
+export interface HistoryQuery {
+  /** From this stamp on. */
+  fromMs?: number;
+  /** Before this stamp. */
+  toMs?: number;
+  kind?: HistoryKind;
+  subject?: string;
+  after?: number;
+  /** At most 1 000. */
+  limit?: number;
+}
+
+export interface HistoryStats {
+  rows: number;
+  bytes: number;
+  /** By reason: `expired`, `quota`, `lost`, `damaged`, `refused` (not written, disk full). */
+  dropped: Record<string, number>;
+}
+
+export interface History {
+  /** Resolves when it is on disk or counted as refused; never rejects. */
+  record(entry: HistoryEntry): Promise<void>;
+  /** Oldest first. */
+  query(query: HistoryQuery): HistoryRow[];
+  stats(): HistoryStats;
+}

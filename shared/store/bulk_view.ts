@@ -227,7 +227,11 @@ export class BulkView implements Bulk {
       for (let after = -1;;) {
         const range = { stream: number, after, fromMs: -Infinity, toMs: Infinity };
         const slice = this.#file?.rows({ ...range, newestFirst: false, limit: VERIFY_ROWS });
-        good.push(...slice?.rows ?? []);
+        // a damaged page may show one record twice, and hide another
+        for (const row of slice?.rows ?? []) {
+          if (row.id > (good.at(-1)?.id ?? -1)) good.push(row);
+          else what ??= "records are out of order";
+        }
         if (slice?.damaged[0] !== undefined) what ??= "a record fails its checksum";
         const last = slice?.rows.at(-1);
         if (!last || last.id <= after) break;

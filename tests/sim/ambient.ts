@@ -58,6 +58,7 @@ function patchFiles(files: MemoryFiles): Patch[] {
     lstat: (path: Path) => done(() => files.stat(at(path), false)),
     stat: (path: Path) => done(() => files.stat(at(path), true)),
     open: (path: Path) => done(() => files.open(at(path))),
+    openSync: (path: Path) => files.openLog(at(path)),
     symlink: (target: Path, path: Path) => done(() => files.symlink(String(target), at(path))),
     makeTempDir: ({ dir = "", prefix = "" }: Deno.MakeTempOptions = {}) =>
       done(() => files.makeTempDir(at(dir), prefix)),

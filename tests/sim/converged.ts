@@ -29,6 +29,7 @@ export function whatDiffers(world: World): string[] {
   for (const edge of world.edges) {
     const own = pods.filter((pod) => pod.spec.nodeName === edge.name);
     problems.push(
+      ...ofEvents(world, edge),
       ...ofLink(world, edge),
       ...ofContainers(edge, own, hasAll),
       ...ofRecords(edge, own),

@@ -142,6 +142,13 @@ export class MemoryFiles {
     } as unknown as Deno.FsFile; // the rooms call nothing else
   }
 
+  /** A file to append to: it is there, and what is written to it is not kept. */
+  openLog(path: string): Deno.FsFile {
+    if (!this.#entries.has(path)) this.writeFile(path, new Uint8Array());
+    const file = { writeSync: (bytes: Uint8Array) => bytes.length, close: () => {} };
+    return file as unknown as Deno.FsFile; // the fake runtime's log calls nothing else
+  }
+
   /** Paths that exist below `dir`; for checkers. */
   below(dir: string): string[] {
     return [...this.#entries.keys()].filter((each) => each.startsWith(`${dir}/`));

@@ -62,6 +62,7 @@ export class SimEdge {
     this.world = new FakeWorld({
       clock,
       random: this.#fork(),
+      writeLogs: true,
       program: ({ labels }) => {
         this.onContainer?.(labels[LABEL.podUid] ?? "", labels[LABEL.containerName] ?? "");
         return undefined;

@@ -153,6 +153,8 @@ export class SimConnection {
   readonly #onOver: () => void;
   #server: { end: HubEnd; handlers: Handlers } | undefined;
   #isOpen: Record<"edge" | "hub", boolean> = { edge: true, hub: true };
+  /** Something of it has come to the hub; before that the hub knows of no connection. */
+  #isEstablished = false;
 
   constructor(network: SimNetwork, dialled: Dialled, onOver: () => void) {
     this.node = dialled.node;
@@ -202,8 +204,9 @@ export class SimConnection {
    */
   break(options: { isSilent: boolean; lateMs: number }): void {
     this.#failEdge("Connection reset");
+    if (!this.#isEstablished || options.isSilent) return this.#tellHub("Connection reset", true);
     const { time } = this.#network.options;
-    const lateMs = options.isSilent ? KERNEL_GIVES_UP_MS : options.lateMs;
+    const { lateMs } = options;
     if (lateMs === 0) return this.#failHub("Connection reset");
     time.schedule("network", lateMs, () => this.#failHub("Connection reset"));
   }
@@ -212,7 +215,7 @@ export class SimConnection {
   closeEdge(): void {
     if (!this.#isOpen.edge) return;
     this.#failEdge("Connection closed");
-    this.#ways.up.send(() => this.#failHub("Connection closed"));
+    this.#tellHub("Connection closed", false);
   }
 
   /** The edge's process is gone; `isSilent`: with its machine. */
@@ -221,9 +224,7 @@ export class SimConnection {
     this.#isOpen.edge = false;
     this.#ways.down.cut();
     for (const call of [...this.#calls]) call.abandon("edge");
-    const reset = () => this.#failHub("Connection reset by peer");
-    if (!isSilent) this.#ways.up.send(reset);
-    else this.#network.options.time.schedule("network", KERNEL_GIVES_UP_MS, reset);
+    this.#tellHub("Connection reset by peer", isSilent);
     this.#over();
   }
 
@@ -254,6 +255,14 @@ export class SimConnection {
     this.#over();
   }
 
+  /** The edge is gone: the hub hears it behind what is on its way, or from its own kernel. */
+  #tellHub(message: string, isSilent: boolean): void {
+    if (!this.#isEstablished) return this.#failHub(message);
+    const fail = () => this.#failHub(message);
+    if (!isSilent) this.#ways.up.send(fail);
+    this.#network.options.time.schedule("network", KERNEL_GIVES_UP_MS, fail);
+  }
+
   #failHub(message: string): void {
     if (!this.#isOpen.hub) return;
     this.#isOpen.hub = false;
@@ -277,6 +286,7 @@ export class SimConnection {
   }
 
   #reach(): { end: HubEnd; handlers: Handlers } {
+    this.#isEstablished = true;
     const end = this.#network.options.hub();
     if (!end?.life.isAlive) throw new Error("Connection refused");
     if (!this.#server) this.#server = { end, handlers: handlersOf(end.hub) };

@@ -14,7 +14,8 @@ export type Part =
   | "kubectl"
   | "sqlite3"
   | "curl"
-  | "ip";
+  | "ip"
+  | "faketime";
 
 const CNI_DIRS = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"];
 
@@ -47,6 +48,7 @@ const TESTS: Readonly<Record<Part, () => boolean>> = {
   sqlite3: () => onPath("sqlite3"),
   curl: () => onPath("curl"),
   ip: () => onPath("ip"),
+  faketime: () => onPath("faketime"),
 };
 
 /** Where fetched tools are kept, below the checkout and git-ignored. */

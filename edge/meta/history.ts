@@ -1,0 +1,115 @@
+/**
+ * What happened on this node: statuses and ends of pods, events, the link's ups and downs, and in
+ * time changes of twins. On disk in the store's bulk view, bounded by rows, bytes and age; read by
+ * time range. Recording never fails what it tells of: what cannot be written is counted.
+ */
+import type { Changes } from "../../shared/async/wakeup.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { errorChain } from "../../shared/errors.ts";
+import { roomLogger } from "../../shared/log.ts";
+import type { Store } from "../../shared/store/port.ts";
+import { STREAM } from "./buckets.ts";
+import type { History, HistoryEntry, HistoryQuery, HistoryRow, HistoryStats } from "./port.ts";
+
+const DAY_MS = 24 * 60 * 60 * 1000;
+/** A month of a busy node. */
+export const HISTORY_LIMITS = {
+  ttlMs: 30 * DAY_MS,
+  rowsMax: 200_000,
+  bytesMax: 64 * 1024 * 1024,
+} as const;
+/** Rows of one answer. */
+const ROWS_MAX = 1_000;
+/** Rows looked at for one answer, when only some are of the kind or subject asked for. */
+const LOOKED_AT_MAX = 20_000;
+const SLICE_ROWS = 500;
+/** Entries on their way to the disk; beyond it they are counted as refused. */
+const WAITING_MAX = 1_000;
+
+const log = roomLogger("edge", "meta");
+
+export interface HistoryOptions {
+  store: Store;
+  clock: Clock;
+  limits?: { ttlMs: number; rowsMax: number; bytesMax: number };
+}
+
+export class DurableHistory implements History {
+  readonly #store: Store;
+  readonly #clock: Clock;
+  #waiting = 0;
+  #refused = 0;
+
+  constructor({ store, clock, limits = HISTORY_LIMITS }: HistoryOptions) {
+    this.#store = store;
+    this.#clock = clock;
+    store.bulk.declare(STREAM.history, { ...limits });
+  }
+
+  async record(entry: HistoryEntry): Promise<void> {
+    if (this.#waiting >= WAITING_MAX) {
+      this.#refused++;
+      return;
+    }
+    this.#waiting++;
+    try {
+      const { subject: key, ...value } = entry;
+      const atMs = this.#clock.nowMs();
+      await this.#store.commit([{ op: "append", stream: STREAM.history, key, value, atMs }]);
+    } catch (error) {
+      this.#refused++;
+      log.debug("History not written", { error: errorChain(error) });
+    } finally {
+      this.#waiting--;
+    }
+  }
+
+  query(query: HistoryQuery): HistoryRow[] {
+    const { fromMs, toMs, kind, subject, limit = ROWS_MAX } = query;
+    const rows: HistoryRow[] = [];
+    const wanted = Math.min(limit, ROWS_MAX);
+    let after = query.after ?? -1;
+    for (let looked = 0; rows.length < wanted && looked < LOOKED_AT_MAX; looked += SLICE_ROWS) {
+      const slice = this.#store.bulk.read<Omit<HistoryEntry, "subject">>(STREAM.history, {
+        after,
+        limit: SLICE_ROWS,
+        ...(fromMs === undefined ? {} : { fromMs }),
+        ...(toMs === undefined ? {} : { toMs }),
+      });
+      for (const { id, key, atMs, value } of slice) {
+        after = id;
+        if (kind !== undefined && value.kind !== kind) continue;
+        if (subject !== undefined && key !== subject) continue;
+        if (rows.length < wanted) rows.push({ id, atMs, subject: key, ...value });
+      }
+      if (slice.length < SLICE_ROWS) break;
+    }
+    return rows;
+  }
+
+  stats(): HistoryStats {
+    const { rows, bytes, dropped } = this.#store.bulk.stats(STREAM.history);
+    const refused = this.#refused > 0 ? { refused: this.#refused } : {};
+    return { rows, bytes, dropped: { ...dropped, ...refused } };
+  }
+}
+
+/** Records each new state of the link, until `signal` aborts. */
+export function recordLink(
+  history: History,
+  link: { changes: Changes; status: () => { state: string; address?: string; lastError?: string } },
+): () => void {
+  let last = "";
+  const look = () => {
+    const { state, address, lastError } = link.status();
+    if (state === last || (state !== "live" && last !== "live")) return;
+    last = state;
+    const detail = {
+      ...(address === undefined ? {} : { address }),
+      ...(lastError === undefined ? {} : { error: lastError }),
+    };
+    // `record` never rejects
+    void history.record({ kind: "link", subject: "cloud", what: state, detail });
+  };
+  return link.changes.subscribe(look);
+}
