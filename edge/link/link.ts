@@ -27,8 +27,8 @@ import { GoneAway, LinkSession } from "./session.ts";
 import { type LinkIdentity, type LinkTransport, TLS_TRANSPORT } from "./transport.ts";
 
 /**
- * The first try comes within a second; a fleet that lost one hub spreads over it. The bound
- * doubles with every second try: a cloud that merely restarts is back in a few seconds, and should be found.
+ * The first try comes within a second; a fleet that lost one hub spreads over it. The bound doubles
+ * with every second try: a cloud that merely restarts is back in seconds, and should be found.
  */
 const RETRY = { initialMs: 1_000, maxMs: 60_000 };
 const TRIES_PER_DOUBLING = 2;

@@ -1,10 +1,10 @@
 /**
  * The node's notion of time. A node may have no clock, or one that is years off or jumps; nothing
  * at the edge decides by it, and what people read should still carry the right stamps. So the cloud
- * tells its time at the beginning of each session, and from there on time is counted by
- * the monotonic clock: that is what `nowMs` says whenever the machine's own clock disagrees by more than
- * a minute. Where they agree the machine's own is taken, because something (NTP, a radio, a person)
- * keeps it better than a quartz.
+ * tells its time at the beginning of each session, and from there on time is counted by the
+ * monotonic clock: that is what `nowMs` says whenever the machine's own clock is more than a minute
+ * away from it. Where they agree the machine's own is taken, because something (NTP, a radio, a
+ * person) keeps it better than a quartz.
  *
  *     unknown -> known (the cloud has spoken in this process; kept while cut off) -> known ...
  */

@@ -62,7 +62,7 @@ async function withLeavingHub(leave: Leave, work: (connection: Connection) => Pr
     sessions.add(session);
     session.on("error", () => {}); // what it says is told by the client
   });
-  server.on("stream", (stream) => {
+  server.on("stream", (stream: http2.ServerHttp2Stream) => {
     stream.on("error", () => {}); // see above
     left.push(Promise.resolve(leave(stream, () => sockets.forEach((s) => s.destroy()))));
   });
