@@ -1,6 +1,6 @@
 /**
- * A lane of the outbox that may be long: its records lie in a stream of the store, and only those on
- * their way (the *window*) and a few read ahead are in memory. The rule by which it shares the link:
+ * A lane of the outbox that may be long: its records lie in a stream of the store, and only those
+ * on their way (the *window*) and a few read ahead are in memory. How it shares the link:
  *
  * - at most `windowMax` of its records are on their way at once, so that room stays for others;
  * - of these at most `replayMax` are replay (older than LIVE_MS), so that what is measured now does
@@ -45,7 +45,7 @@ export interface BulkLaneOptions {
   pace: PaceOptions;
   /**
    * Keys differ on the wire, because the cloud keeps the latest of a key and every record counts.
-   * Without it the lane keeps its order, what is live among it: the cloud takes no older after newer.
+   * Without it the lane keeps its order, the live among it: the cloud takes no older after newer.
    */
   uniqueKeys: boolean;
 }

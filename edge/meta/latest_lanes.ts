@@ -2,8 +2,8 @@
  * The lanes of the outbox in which the latest per key is what counts: `control` and `status`. In
  * present state; a small index lives in memory, the reports in the store. Sequences rise over
  * restarts and are never used twice: they are reserved in blocks, so that a put writes one row and
- * rarely two. When full, new keys are refused with `exhausted`: their keys are pods and the node, so
- * full means a bug or an attack. Events that an earlier version left here are still sent from here.
+ * rarely two. When full, new keys are refused with `exhausted`: they are pods and the node, so full
+ * means a bug or an attack. Events that an earlier version left here are still sent from here.
  */
 import type { Clock } from "../../shared/clock.ts";
 import { AppError } from "../../shared/errors.ts";

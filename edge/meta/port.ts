@@ -41,7 +41,7 @@ export interface Ledger {
 
 /**
  * Drained in this order when the link is back. In `control` and `status` the latest per key counts;
- * `event` and `telemetry` are appended, and every record is sent, expires, or is dropped and counted.
+ * `event` and `telemetry` are appended, and every record is sent, or dropped and counted.
  */
 export type OutboxLane = "control" | "status" | "event" | "telemetry";
 

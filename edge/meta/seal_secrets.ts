@@ -18,7 +18,7 @@ export async function sealSecrets(store: Store, keyId: string): Promise<void> {
       rows.map((row) => store.commit([{ op: "put", bucket: BUCKET.desired, ...row }])),
     );
     await store.commit([{ op: "put", ...mark, value: keyId }]);
-    // two snapshots are kept, and the journal behind the older one: after these two nothing plain is
+    // two snapshots are kept, and the journal behind the older: after two nothing plain is left
     if (rows.length > 0) {
       await store.snapshot();
       await store.commit([{ op: "put", ...mark, value: keyId }]);

@@ -256,8 +256,8 @@ export class BulkView implements Bulk {
   }
 
   /**
-   * The retained journal begins behind `sequence`: a file that ends before it has a gap that nothing
-   * can fill, and counts as lost.
+   * The retained journal begins behind `sequence`: a file that ends before it has a gap that
+   * nothing can fill, and counts as lost.
    */
   async requireFrom(sequence: number, mirror: BulkHead | undefined): Promise<void> {
     if (!mirror || this.#head.position >= Math.min(sequence, mirror.position)) return;

@@ -40,7 +40,9 @@ const SCHEMA = `
     stream INTEGER NOT NULL, id INTEGER NOT NULL, at INTEGER NOT NULL, up INTEGER NOT NULL,
     key TEXT NOT NULL, crc INTEGER NOT NULL, value BLOB NOT NULL, PRIMARY KEY(stream, id)
   ) WITHOUT ROWID;
-  CREATE TABLE IF NOT EXISTS head(one INTEGER PRIMARY KEY CHECK(one = 1), crc INTEGER, value BLOB);`;
+  CREATE TABLE IF NOT EXISTS head(
+    one INTEGER PRIMARY KEY CHECK(one = 1), crc INTEGER, value BLOB
+  );`;
 
 const SIZE = "length(key) + length(value)";
 const IN_RANGE = "FROM records WHERE stream = ? AND id > ? AND at >= ? AND at < ?";

@@ -28,7 +28,7 @@ Deno.test("SealingCodec seals what is secret and nothing else, and reads it back
   );
 });
 
-Deno.test("SealingCodec takes no value from another place, another key or with a flipped bit", () => {
+Deno.test("SealingCodec takes no value of another place or key, or with a flipped bit", () => {
   const codec = codecOf();
   const sealed = codec.encode("b", "secrets/a", { data: SECRET });
   assertEquals(codec.decode("b", "secrets/b", sealed), UNREADABLE);
@@ -40,7 +40,7 @@ Deno.test("SealingCodec takes no value from another place, another key or with a
   }
 });
 
-Deno.test("a store reads what it held plain, seals what comes, and misses what it cannot open", async () => {
+Deno.test("a store seals what comes, reads what was plain, misses what it cannot open", async () => {
   const disk = new SimDisk();
   const open = (codec: ValueCodec) =>
     openStore({ dir: "/s", disk, clock: new SystemClock(), codec });
@@ -65,7 +65,7 @@ Deno.test("a store reads what it held plain, seals what comes, and misses what i
   await lost.close();
 });
 
-Deno.test("openKeyFile() makes a key for its owner alone, keeps it, and replaces what is none", async () => {
+Deno.test("openKeyFile() makes and keeps a key for its owner, replaces what is none", async () => {
   const dir = await Deno.makeTempDir();
   const path = `${dir}/store.key`;
   const key = await openKeyFile(path, random);

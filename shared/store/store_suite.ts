@@ -219,7 +219,7 @@ function streams(test: Test): void {
     assertEquals([numbers(store), rows, appended, removed, bytes], [[], 0, 40, 40, 0]);
     assertEquals(store.bulk.stats("other").rows, 21);
   });
-  test("keeps streams to their quota, oldest first, and spares what is on its way", async (store) => {
+  test("keeps streams to their quota, but for what is on its way", async (store) => {
     const kept = new Set<number>();
     const keep = (id: number) => kept.has(id);
     store.bulk.declare("s", { ttlMs: 1e12, rowsMax: 10, bytesMax: 1e9, keep });

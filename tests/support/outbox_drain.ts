@@ -1,6 +1,6 @@
 /**
- * A node's outbox with a long backlog of telemetry, on a real disk, drained into a sink in memory or
- * over the real hub and link, cut on the way. Counts are exact: which records arrived how often.
+ * A node's outbox with a long backlog of telemetry, on a real disk, drained into a sink in memory
+ * or over the real hub and link, cut on the way. Counts are exact: which record arrived how often.
  */
 import { SystemClock } from "../../shared/clock.ts";
 import { SystemRandom } from "../../shared/random.ts";
