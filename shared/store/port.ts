@@ -114,7 +114,7 @@ export interface Store {
   /**
    * Applies `ops` atomically; resolves with the commit's sequence once it is durable. Commits
    * resolve in the order they were called. Errors: `exhausted` (disk full, store over its bound),
-   * `unavailable` (I/O error: the commit did not happen; later ones may, when the disk works again),
+   * `unavailable` (I/O error: the commit did not happen; later ones may, once the disk works),
    * `invalid` (value too large).
    */
   commit(ops: readonly StoreOp[]): Promise<number>;

@@ -40,7 +40,7 @@ Deno.test("SealingCodec takes no value of another place or key, or with a flippe
   }
 });
 
-Deno.test("a store seals what comes, reads what was plain, misses what it cannot open", async () => {
+Deno.test("a store seals what comes, reads what was plain, misses what it cannot", async () => {
   const disk = new SimDisk();
   const open = (codec: ValueCodec) =>
     openStore({ dir: "/s", disk, clock: new SystemClock(), codec });
