@@ -4,6 +4,7 @@
  * through the PEER context who calls. Every task of a session is owned here and joined by `close`.
  */
 import type { ConnectRouter } from "@connectrpc/connect";
+import { KeyedMutex } from "../../shared/async/keyed_mutex.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { GoAwayReason } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import { HEARTBEAT_MS } from "../../shared/limits.ts";
@@ -34,6 +35,7 @@ export class Hub {
   readonly #registry: SessionRegistry;
   readonly #services: HubServices;
   readonly #tasks = new Set<Promise<void>>();
+  readonly #order = new KeyedMutex();
 
   constructor(options: HubOptions) {
     const { identities, openTunnel, addresses, heartbeatMs, source, sink, clock, random } = options;
@@ -48,6 +50,7 @@ export class Hub {
           heartbeatMs: heartbeatMs ?? HEARTBEAT_MS,
           source,
           sink,
+          order: this.#order,
           clock,
           random,
         }),

@@ -7,6 +7,7 @@
  *     live --(stream end | end())--> ending --(tasks joined)--> over
  */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import type { KeyedMutex } from "../../shared/async/keyed_mutex.ts";
 import { TaskScope, untilAborted } from "../../shared/async/task_scope.ts";
 import { Wakeup } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
@@ -47,6 +48,8 @@ export interface SessionOptions {
   heartbeatMs: number;
   source: DesiredSource;
   sink: ReportSink;
+  /** Of reports of one key, over all sessions. */
+  order?: KeyedMutex;
   clock: Clock;
   random: Random;
 }
@@ -72,7 +75,9 @@ export class NodeSession implements SessionClaim {
     const { node, hello, source, sink, clock, random } = options;
     const { outgoing } = this;
     this.#downstream = new Downstream({ node, hello, source, outgoing, clock, random });
-    this.#upstream = new Upstream({ node, sink, outgoing, clock, random });
+    const { order } = options;
+    const common = { node, sink, outgoing, clock, random };
+    this.#upstream = new Upstream({ ...common, ...order ? { order } : {} });
     this.#sinceMs = clock.nowMs();
     this.#lastHeartbeatMs = this.#sinceMs;
     this.#lastHeardMs = clock.monotonicMs();

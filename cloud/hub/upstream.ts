@@ -5,6 +5,7 @@
  */
 import { create } from "@bufbuild/protobuf";
 import { fullJitterMs } from "../../shared/async/backoff.ts";
+import { KeyedMutex } from "../../shared/async/keyed_mutex.ts";
 import { untilAborted } from "../../shared/async/task_scope.ts";
 import { Wakeup } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
@@ -46,6 +47,11 @@ interface Mailbox {
 export interface UpstreamOptions {
   node: string;
   sink: ReportSink;
+  /**
+   * One for all sessions: what a session that is over had begun comes to its end before a newer
+   * session applies a report of that key.
+   */
+  order?: KeyedMutex;
   outgoing: Outgoing<SessionResponse>;
   clock: Clock;
   random: Random;
@@ -53,6 +59,7 @@ export interface UpstreamOptions {
 
 export class Upstream {
   readonly #options: UpstreamOptions;
+  readonly #order = new KeyedMutex();
   readonly #mailboxes = new Map<string, Mailbox>();
   readonly #workers = new Set<Promise<void>>();
   readonly #ackWake = new Wakeup();
@@ -140,12 +147,15 @@ export class Upstream {
 
   /** True when the report is durable, superseded or hopeless; false when the session ended. */
   async #apply(item: ReportItem, mailbox: Mailbox, signal: AbortSignal): Promise<boolean> {
-    const { node, sink, clock, random } = this.#options;
+    const { node, sink, clock, random, order = this.#order } = this.#options;
     const report = this.#parse(item);
     if (!report) return true;
     for (let attempt = 0; !signal.aborted; attempt++) {
       try {
-        const outcome = await sink.apply(node, report, signal);
+        const outcome = await order.run(`${node} ${item.key}`, async () => {
+          signal.throwIfAborted(); // a newer session has its turn now
+          return await sink.apply(node, report, signal);
+        });
         if (outcome.kind === "dropped") {
           log.info("Report dropped", { node, key: item.key, reason: outcome.reason });
         }

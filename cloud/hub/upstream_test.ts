@@ -1,5 +1,6 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
 import { create } from "@bufbuild/protobuf";
+import { KeyedMutex } from "../../shared/async/keyed_mutex.ts";
 import { SystemClock } from "../../shared/clock.ts";
 import { AppError } from "../../shared/errors.ts";
 import {
@@ -14,6 +15,9 @@ import type { Report } from "../../shared/wire/report.ts";
 import type { ReportOutcome, ReportSink } from "./port.ts";
 import { REPORT_ITEMS_MAX, Upstream } from "./upstream.ts";
 
+/** A write that is under way does not stop because its session ends. */
+const never = new AbortController().signal;
+
 class HeldSink implements ReportSink {
   readonly started: string[] = [];
   readonly gates: PromiseWithResolvers<ReportOutcome>[] = [];
@@ -27,17 +31,23 @@ class HeldSink implements ReportSink {
   }
 }
 
+/** Microtasks are enough: nothing here waits for a timer or for I/O. */
+async function started(sink: HeldSink, expected: string[]): Promise<void> {
+  for (let i = 0; i < 50 && sink.started.length < expected.length; i++) await Promise.resolve();
+  assertEquals(sink.started, expected);
+}
+
 function report(sequence: number, key: string): ReportItem {
   const pod = { namespace: "d", name: `${key}${sequence}`, uid: "u" };
   const body = encodeBody({ kind: "pod_gone", pod });
   return create(ReportItemSchema, { sequence: BigInt(sequence), key, body });
 }
 
-function setUp(sink: ReportSink) {
+function setUp(sink: ReportSink, order = new KeyedMutex()) {
   const outgoing = new Outgoing<SessionResponse>({ urgentMax: 100 });
   const clock = new SystemClock();
   const random = new SeededRandom(1);
-  const upstream = new Upstream({ node: "n1", sink, outgoing, clock, random });
+  const upstream = new Upstream({ node: "n1", sink, order, outgoing, clock, random });
   const stop = new AbortController();
   const done = upstream.run(stop.signal).catch(() => {}); // ends by abort
   const responses = outgoing[Symbol.asyncIterator]();
@@ -66,12 +76,12 @@ Deno.test("Upstream applies one key in turn; the newest stands for those that wa
   const { upstream, acked, stop } = setUp(sink);
   upstream.offer([report(1, "a")]);
   upstream.offer([report(2, "a"), report(3, "b"), report(4, "a")]);
-  assertEquals(sink.started, ["a1", "b3"]);
+  await started(sink, ["a1", "b3"]);
   assertEquals(await acked(1), [2]); // superseded by 4
   sink.gates[0]!.resolve({ kind: "applied" });
   sink.gates[1]!.resolve({ kind: "dropped", reason: "pod is gone" });
   assertEquals(await acked(2), [1, 3]);
-  assertEquals(sink.started, ["a1", "b3", "a4"]);
+  await started(sink, ["a1", "b3", "a4"]);
   upstream.offer([report(4, "a")]); // sent twice
   sink.gates[2]!.resolve({ kind: "applied" });
   assertEquals(await acked(1), [4]);
@@ -84,16 +94,35 @@ Deno.test("Upstream acknowledges a report that a newer one of its key has overta
   const { upstream, acked, stop } = setUp(sink);
   upstream.offer([report(9, "a"), report(5, "a")]);
   assertEquals(await acked(1), [5]);
+  await started(sink, ["a9"]);
   sink.gates[0]!.resolve({ kind: "applied" });
   assertEquals(await acked(1), [9]);
   assertEquals(sink.started, ["a9"]);
   await stop();
 });
 
+Deno.test("a newer session's report waits for what an older session has begun", async () => {
+  const sink = new HeldSink();
+  const late = new HeldSink();
+  const order = new KeyedMutex();
+  const older = setUp({ apply: (node, report) => sink.apply(node, report, never) }, order);
+  older.upstream.offer([report(1, "a")]);
+  await started(sink, ["a1"]);
+  const stopped = older.stop();
+  const newer = setUp(late, order);
+  newer.upstream.offer([report(2, "a"), report(3, "b")]);
+  await started(late, ["b3"]);
+  sink.gates[0]!.resolve({ kind: "applied" });
+  await stopped;
+  await started(late, ["b3", "a2"]);
+  await newer.stop();
+});
+
 Deno.test("Upstream tries again what the sink could not take, then acknowledges", async () => {
   const sink = new HeldSink();
   const { upstream, acked, stop } = setUp(sink);
   upstream.offer([report(1, "a")]);
+  await started(sink, ["a1"]);
   sink.gates[0]!.reject(new AppError("unavailable", "API server is away"));
   const clock = new SystemClock();
   while (sink.gates.length < 2) await clock.sleep(1);

@@ -23,8 +23,8 @@ const DAY_MS = 24 * 60 * 60 * 1000;
 
 /**
  * The cloud takes 512 unacknowledged reports at once: events and telemetry together hold at most
- * three quarters of that, and a backlog half of it. The pace is what a small cloud takes in without
- * its other nodes noticing; a million records need half a minute.
+ * three quarters of that, and of telemetry's part a tenth is kept for what is live. The pace is one
+ * a small cloud takes without its other nodes noticing; a million records need half a minute.
  */
 export const BULK_LANES: Readonly<
   Record<BulkLaneName, Omit<BulkLaneOptions, "store" | "clock" | "lane" | "stream">>
@@ -43,7 +43,7 @@ export const BULK_LANES: Readonly<
     rowsMax: 5_000_000,
     bytesMax: 1024 * 1024 * 1024,
     windowMax: 320,
-    replayMax: 208,
+    replayMax: 288,
     pace: { perSecond: 30_000, burst: 3_000 },
     uniqueKeys: true,
   },

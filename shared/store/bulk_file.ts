@@ -18,6 +18,8 @@ export interface StreamHead {
   number: number;
   rows: number;
   bytes: number;
+  /** Exclusive or of the rows' checksums: a row that comes or goes by damage shows. */
+  sum: number;
   appended: number;
   removed: number;
   dropped: Record<string, number>;
@@ -46,9 +48,10 @@ export interface RowRange {
 }
 
 export interface BulkTransaction {
-  insert(stream: number, row: BulkRow): void;
-  /** Bytes of the row that went; undefined when there was none. */
-  remove(stream: number, id: number): number | undefined;
+  /** Returns the row's checksum. */
+  insert(stream: number, row: BulkRow): number;
+  /** Size and checksum of the row that went; undefined when there was none. */
+  remove(stream: number, id: number): { bytes: number; crc: number } | undefined;
   /** The oldest rows with an id above `after`, without their values. */
   oldest(stream: number, after: number, limit: number): RowFacts[];
 }
@@ -70,8 +73,8 @@ export interface BulkFile {
   readonly wantsSync: boolean;
   /** Runs `work` and writes the head it returns, all or nothing. */
   transact(work: (tx: BulkTransaction) => BulkHead): void;
-  /** Rows in order; `damaged` are ids whose rows fail their checksum. */
-  rows(range: RowRange): { rows: BulkRow[]; damaged: number[] };
+  /** Rows in order; `damaged` are ids whose rows fail their checksum; `sum` is over the rows. */
+  rows(range: RowRange): { rows: BulkRow[]; damaged: number[]; sum: number };
   oldest(stream: number, after: number, limit: number): RowFacts[];
   has(stream: number, id: number): boolean;
   /** What is wrong with the structure of the file, as far as a quick look tells. */

@@ -30,6 +30,7 @@ export function streamOf(head: BulkHead, stream: string): StreamHead {
     number: Object.keys(head.streams).length + 1,
     rows: 0,
     bytes: 0,
+    sum: 0,
     appended: 0,
     removed: 0,
     dropped: {},
@@ -46,17 +47,32 @@ export function loseAll(head: BulkHead): void {
     if (stream.rows > 0) countDrop(stream, "lost", stream.rows);
     stream.rows = 0;
     stream.bytes = 0;
+    stream.sum = 0;
   }
   head.lostThrough = head.position;
+}
+
+export function addRow(head: StreamHead, tx: BulkTransaction, row: BulkRow): void {
+  head.sum = (head.sum ^ tx.insert(head.number, row)) >>> 0;
+  head.rows++;
+  head.bytes += rowBytes(row);
+}
+
+/** False when there was no such row. */
+export function removeRow(head: StreamHead, tx: BulkTransaction, id: number): boolean {
+  const gone = tx.remove(head.number, id);
+  if (!gone) return false;
+  head.sum = (head.sum ^ gone.crc) >>> 0;
+  head.rows--;
+  head.bytes -= gone.bytes;
+  return true;
 }
 
 /** Takes back from `lost` what was saved. */
 export function restore(head: StreamHead, tx: BulkTransaction, rows: readonly BulkRow[]): void {
   for (const row of rows) {
-    tx.insert(head.number, row);
-    head.bytes += rowBytes(row);
+    addRow(head, tx, row);
   }
-  head.rows += rows.length;
   countDrop(head, "lost", -rows.length);
   if (head.dropped.lost === 0) delete head.dropped.lost;
 }
@@ -72,7 +88,7 @@ export function addDrops(
   for (let after = -1; dropped < DROPS_MAX;) {
     if (head.rows === 0) return;
     const slice = tx.oldest(head.number, after, SLICE_ROWS);
-    for (const { id, bytes, upMs: bornMs } of slice) {
+    for (const { id, upMs: bornMs } of slice) {
       after = id;
       const reason = upMs - bornMs > policy.ttlMs
         ? "expired"
@@ -81,9 +97,7 @@ export function addDrops(
         : undefined;
       if (reason === undefined) return;
       if (policy.keep?.(id)) continue;
-      tx.remove(head.number, id);
-      head.rows--;
-      head.bytes -= bytes;
+      if (!removeRow(head, tx, id)) continue;
       countDrop(head, reason);
       dropped++;
     }

@@ -222,11 +222,15 @@ export class BulkView implements Bulk {
   async #verify(): Promise<void> {
     const salvage = new Map<string, BulkRow[]>();
     let what = this.#file?.check();
-    for (const [stream, { number, rows: expected }] of Object.entries(this.#head.streams)) {
+    for (
+      const [stream, { number, rows: expected, sum: wanted }] of Object.entries(this.#head.streams)
+    ) {
       const good: BulkRow[] = [];
+      let sum = 0;
       for (let after = -1;;) {
         const range = { stream: number, after, fromMs: -Infinity, toMs: Infinity };
         const slice = this.#file?.rows({ ...range, newestFirst: false, limit: VERIFY_ROWS });
+        sum = (sum ^ (slice?.sum ?? 0)) >>> 0;
         // a damaged page may show one record twice, and hide another
         for (const row of slice?.rows ?? []) {
           if (row.id > (good.at(-1)?.id ?? -1)) good.push(row);
@@ -238,7 +242,9 @@ export class BulkView implements Bulk {
         after = last.id;
       }
       if (good.length !== expected) what ??= `${stream}: ${good.length} of ${expected} records`;
-      salvage.set(stream, good);
+      else if (sum !== wanted) what ??= `${stream}: other records than there should be`;
+      // where a removed one came back with the damage, it is among the oldest
+      salvage.set(stream, good.slice(Math.max(0, good.length - expected)));
     }
     if (what !== undefined) await this.#beginAnew(what, salvage);
   }

@@ -52,7 +52,7 @@ const STATEMENTS = {
   commit: "COMMIT",
   rollback: "ROLLBACK",
   insert: "INSERT OR REPLACE INTO records VALUES(?, ?, ?, ?, ?, ?, ?)",
-  remove: `DELETE FROM records WHERE stream = ? AND id = ? RETURNING ${SIZE} AS bytes`,
+  remove: `DELETE FROM records WHERE stream = ? AND id = ? RETURNING ${SIZE} AS bytes, crc`,
   oldest: `SELECT id, ${SIZE} AS bytes, at, up FROM records WHERE stream = ? AND id > ? ` +
     "ORDER BY id LIMIT ?",
   has: "SELECT 1 FROM records WHERE stream = ? AND id = ?",
@@ -118,6 +118,7 @@ export class NativeBulk implements BulkFile, BulkTransaction {
     this.#statements = Object.fromEntries(
       names.map((name) => [name, db.prepare(STATEMENTS[name])]),
     ) as Statements; // one per name
+    this.#checkSchema();
     this.#head = this.#readHead();
   }
 
@@ -165,14 +166,15 @@ export class NativeBulk implements BulkFile, BulkTransaction {
     });
   }
 
-  insert(stream: number, { id, atMs, upMs, key, value }: BulkRow): void {
+  insert(stream: number, { id, atMs, upMs, key, value }: BulkRow): number {
     const crc = rowCrc(stream, { id, atMs, upMs, key, value });
     this.#statements.insert.run(stream, id, atMs, upMs, key, crc, value);
+    return crc;
   }
 
-  remove(stream: number, id: number): number | undefined {
+  remove(stream: number, id: number): { bytes: number; crc: number } | undefined {
     const row = this.#statements.remove.get(stream, id);
-    return row && number(row.bytes);
+    return row && { bytes: number(row.bytes), crc: number(row.crc) };
   }
 
   oldest(stream: number, after: number, limit: number): RowFacts[] {
@@ -193,10 +195,11 @@ export class NativeBulk implements BulkFile, BulkTransaction {
     return guard("read", this.#path, () => this.#statements.has.get(stream, id) !== undefined);
   }
 
-  rows(range: RowRange): { rows: BulkRow[]; damaged: number[] } {
+  rows(range: RowRange): { rows: BulkRow[]; damaged: number[]; sum: number } {
     const { stream, after, fromMs, toMs, newestFirst, limit } = range;
     const rows: BulkRow[] = [];
     const damaged: number[] = [];
+    let sum = 0;
     guard("read", this.#path, () => {
       const values: SQLInputValue[] = [stream, after, fromMs, toMs, limit];
       const found = this.#statements[newestFirst ? "backward" : "forward"].all(...values);
@@ -208,11 +211,13 @@ export class NativeBulk implements BulkFile, BulkTransaction {
           key: String(key),
           value: value as Uint8Array<ArrayBuffer>, // checked with the checksum
         };
-        if (value instanceof Uint8Array && crc === rowCrc(stream, row)) rows.push(row);
-        else damaged.push(row.id);
+        if (value instanceof Uint8Array && crc === rowCrc(stream, row)) {
+          rows.push(row);
+          sum = (sum ^ crc) >>> 0;
+        } else damaged.push(row.id);
       }
     });
-    return { rows, damaged };
+    return { rows, damaged, sum };
   }
 
   check(): string | undefined {
@@ -261,6 +266,16 @@ export class NativeBulk implements BulkFile, BulkTransaction {
     const grown = frames >= this.#logFrames ? frames - this.#logFrames : frames;
     this.#bytesWritten += grown * FRAME_BYTES;
     this.#logFrames = frames;
+  }
+
+  /** SQLite would go by whatever a flipped bit made of it. */
+  #checkSchema(): void {
+    const texts = this.#db.prepare("SELECT sql FROM sqlite_schema WHERE sql IS NOT NULL").all();
+    const found = texts.map((row) => String(row.sql)).sort();
+    const flat = (text: string) => text.replace(/CREATE TABLE IF NOT EXISTS/g, "CREATE TABLE");
+    const wanted = flat(SCHEMA).split(";").map((text) => text.trim()).filter(Boolean).sort();
+    if (found.length === wanted.length && found.every((text, i) => text === wanted[i])) return;
+    throw new AppError("internal", `Cannot read ${this.#path}: its schema is damaged`);
   }
 
   #readHead(): BulkHead | undefined {

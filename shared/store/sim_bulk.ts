@@ -73,7 +73,7 @@ class SimBulk implements BulkFile {
       const head = work({
         insert: (stream, row) => {
           acts.push([0, stream, row]);
-          tx.insert(stream, row);
+          return tx.insert(stream, row);
         },
         remove: (stream, id) => {
           acts.push([1, stream, id]);

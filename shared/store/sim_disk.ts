@@ -185,7 +185,8 @@ export class SimDisk implements Disk {
       syncData: async () => {
         await this.#sleep();
         this.#act("sync");
-        inode.durable = inode.live.slice();
+        // not a copy of the whole: a journal has many syncs
+        for (const change of inode.pending) inode.durable = applyChange(inode.durable, change);
         inode.pending = [];
       },
       close: () => {},
