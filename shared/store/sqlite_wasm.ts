@@ -18,8 +18,18 @@ export const EMBEDDED_WASM_PATHS: readonly string[] = [
   "dist/embed/sql-wasm.wasm",
 ];
 
-/** sql.js keeps the one instance of itself; this only finds its WASM on the first call. */
-export async function loadSqlite(): Promise<SqlJsStatic> {
+let loading: Promise<SqlJsStatic> | undefined;
+
+/** One instance serves every store of the process; a load that failed is tried again. */
+export function loadSqlite(): Promise<SqlJsStatic> {
+  loading ??= load().catch((error) => {
+    loading = undefined;
+    throw error;
+  });
+  return loading;
+}
+
+async function load(): Promise<SqlJsStatic> {
   const scope: { __dirname?: string } = globalThis;
   // sql.js takes Deno for Node and reads this while it starts; the WASM is handed over instead
   scope.__dirname ??= ".";
