@@ -1,11 +1,9 @@
 /**
  * The time of a simulated world: one queue of timers for everything in it, fired in order of time
- * and then of arrival, each after all that the one before set off has come to rest. There is no
- * real I/O in such a world, so one turn of the event loop is rest, and a run is the same every
- * time.
+ * and then of arrival, each after all that the one before set off has come to rest. In such a world
+ * there is no real I/O, so one turn of the event loop is rest, and a run is the same every time.
  *
- * `clockOf` gives each machine its own wall clock over the common time, and each process a life:
- * its timers end with it.
+ * `clockOf` gives each machine a wall clock of its own; timers are counted by owner.
  */
 // deno-lint-ignore skerry/injected-time -- a turn of the event loop, no time: what is ready runs
 import { setImmediate } from "node:timers";

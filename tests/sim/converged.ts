@@ -124,8 +124,13 @@ function ofEvents(world: World, { name, edge, isDamaged }: SimEdge): string[] {
   // a node whose disk lost something may count anew what the cloud has counted already
   if (!edge || isDamaged) return [];
   const problems: string[] = [];
-  for (const { metadata, count, reason } of edge.memory.events.list()) {
-    const stored = world.cloud.cloud?.api.storage
+  const storage = world.cloud.cloud!.api.storage; // it serves: asked for first of all
+  for (const { metadata, count, reason, involvedObject } of edge.memory.events.list()) {
+    const { kind, namespace, name: subject = "", uid } = involvedObject;
+    // the last events of a pod that is gone may come too late for the cloud, and are dropped
+    const isGone = kind === "Pod" && storage.get(PODS, namespace, subject)?.metadata.uid !== uid;
+    if (isGone) continue;
+    const stored = storage
       .get({ group: "", resource: "events" }, metadata.namespace, metadata.name ?? "");
     const known = (stored as Event | undefined)?.count ?? 1; // the kind of the resource
     // one that the cloud does not have is of a pod that was gone, or expired there
