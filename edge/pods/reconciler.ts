@@ -231,7 +231,9 @@ export class Reconciler {
         await this.#scan(this.#eventsLive || this.#scans++ % SCANS_PER_FULL_SCAN === 0, signal);
       }
     } catch (error) {
-      if (signal.aborted || error instanceof InvariantError) throw error;
+      if (error instanceof InvariantError) throw error;
+      // whatever a call said while everything was ending: the end is not a failure
+      signal.throwIfAborted();
       this.#runtimeLost(error);
     }
   }
@@ -302,7 +304,9 @@ export class Reconciler {
     try {
       await slot.worker.pass(signal);
     } catch (error) {
-      if (signal.aborted || error instanceof InvariantError) throw error;
+      if (error instanceof InvariantError) throw error;
+      // whatever a call said while everything was ending: the end is not a failure
+      signal.throwIfAborted();
       if (isAppError(error, "unavailable")) {
         // Look at once: the scan tells a runtime that is away from one call that failed.
         this.#nextScanMs = 0;
