@@ -68,7 +68,7 @@ Deno.test("liveness: killed at the threshold with the probe's grace, then begun 
   const killedAtMs = node.clock.monotonicMs();
   await node.clock.until(() => main(node)?.restartCount === 1);
   const tookMs = node.clock.monotonicMs() - killedAtMs;
-  assert(tookMs >= 3_000 && tookMs < 6_000, `${tookMs} ms`);
+  assert(tookMs >= 3_000 && tookMs < 20_000, `${tookMs} ms`);
   assertEquals(main(node)?.lastState?.terminated?.exitCode, 137);
   await node.clock.advance(60_000);
   assertEquals(main(node)?.restartCount, 1);
