@@ -11,6 +11,7 @@ import type { Clock } from "../shared/clock.ts";
 import { formatAddress, type HostPort, parseAddress } from "../shared/config.ts";
 import { writeFileAtomic } from "../shared/files.ts";
 import { GVR } from "../shared/k8s/gvr.ts";
+import { type HttpListener, openHttpListener } from "../shared/http_listener.ts";
 import { roomLogger } from "../shared/log.ts";
 import type { Random } from "../shared/random.ts";
 import { DenoDisk } from "../shared/store/deno_disk.ts";
@@ -137,7 +138,7 @@ interface AdminSources {
 function serveAdmin(
   listen: string,
   { api, hub, store, lossGuard, clock }: AdminSources,
-): { address: string; close(): Promise<void> } {
+): HttpListener {
   const startedAtMs = clock.nowMs();
   const app = createAdminApp(() => ({
     version: VERSION,
@@ -149,12 +150,7 @@ function serveAdmin(
     damage: store.recovery.damage.map((damage) => `${damage.what} in ${damage.file}`),
     checks: [storeCheck(lossGuard.loss), { name: "controllers", ok: true }],
   }));
-  const { hostname, port } = parseAddress(listen);
-  const server = Deno.serve(
-    { hostname, port, onListen: () => {} },
-    (request) => app.fetch(request),
-  );
-  return { address: formatAddress(server.addr), close: () => server.shutdown() };
+  return openHttpListener({ listen, handler: (request) => app.fetch(request), clock });
 }
 
 /** A store that lost records serves, and is not well until somebody says what to do about it. */

@@ -8,13 +8,13 @@ import { removeAddresses, writeAddresses } from "../shared/addresses.ts";
 import { TaskScope } from "../shared/async/task_scope.ts";
 import { withResources } from "../shared/async/with_resources.ts";
 import type { Clock } from "../shared/clock.ts";
-import { formatAddress, parseAddress } from "../shared/config.ts";
-import { AppError, errorChain } from "../shared/errors.ts";
+import { parseAddress } from "../shared/config.ts";
+import { errorChain } from "../shared/errors.ts";
+import { openHttpListener } from "../shared/http_listener.ts";
 import { roomLogger } from "../shared/log.ts";
 import type { Random } from "../shared/random.ts";
 import { DenoDisk } from "../shared/store/deno_disk.ts";
 import { openKeyFile } from "../shared/store/key_file.ts";
-import type { LocalApi } from "./api/app.ts";
 import { openApiToken, openLocalTls } from "./api_files.ts";
 import { assembleEdge, type EdgeSettings } from "./assemble.ts";
 import { GrpcRuntime } from "./cri/grpc_runtime.ts";
@@ -83,12 +83,22 @@ async function serve(
     apiToken: token,
     apiProblem: () => acts.problem,
   }, stack);
-  const server = serveLocalApi(config.api.listen, edge.api);
+  const { clock } = ports;
+  const server = openHttpListener({
+    listen: config.api.listen,
+    handler: (request) => edge.api.fetch(request, { tls: false }),
+    clock,
+  });
   stack.defer(() => server.close());
   const tls = await acts.make(async () => {
     const names = tlsNames(config.api.tlsListen);
     const { certificate: cert, privateKey: key } = await openLocalTls(dataDir, names, ports.random);
-    return serveLocalApi(config.api.tlsListen, edge.api, { cert, key });
+    return openHttpListener({
+      listen: config.api.tlsListen,
+      handler: (request) => edge.api.fetch(request, { tls: true }),
+      tls: { cert, key },
+      clock,
+    });
   });
   if (tls) stack.defer(() => tls.close());
   const addresses: EdgeAddresses = {
@@ -99,7 +109,7 @@ async function serve(
   stack.defer(() => removeAddresses(dataDir));
   const scope = stack.use(new TaskScope(signal));
   await edge.start(scope);
-  scope.spawn("memory", (s) => trimAfterStart(ports.clock, s));
+  scope.spawn("memory", (s) => trimAfterStart(clock, s));
   log.info("Edge runs", { node: config.nodeName, ...addresses });
   onReady(addresses);
   await scope.join();
@@ -130,31 +140,6 @@ function tlsNames(listen: string): string[] {
   const { hostname } = parseAddress(listen);
   const any = ["0.0.0.0", "::", ""].includes(hostname);
   return [...new Set(["localhost", "127.0.0.1", any ? Deno.hostname() : hostname])];
-}
-
-function serveLocalApi(
-  listen: string,
-  api: LocalApi,
-  tls?: { cert: string; key: string },
-): { address: string; close(): Promise<void> } {
-  const { hostname, port } = parseAddress(listen);
-  const arrival = { tls: tls !== undefined };
-  try {
-    const server = Deno.serve(
-      { hostname, port, onListen: () => {}, ...tls },
-      (request) => api.fetch(request, arrival),
-    );
-    return {
-      address: formatAddress(server.addr),
-      // open watches and followed logs would hold a graceful shutdown for ever
-      close: async () => {
-        const closed = server.shutdown();
-        await Promise.race([closed, AbortSignal.timeout(1_000)]);
-      },
-    };
-  } catch (cause) {
-    throw new AppError("unavailable", `Cannot listen on ${listen}`, {}, { cause });
-  }
 }
 
 function absolute(path: string): string {
