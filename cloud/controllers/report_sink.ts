@@ -51,6 +51,8 @@ export class KubeReportSink implements ReportSink {
           return await this.#node(node, report.node, signal);
         case "event":
           return await this.#event(node, report.event, signal);
+        case "device_status":
+          return dropped("devices are not served here");
         case "intent":
           return await this.#options.intents.apply(node, report.intent, signal);
       }

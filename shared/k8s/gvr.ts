@@ -7,6 +7,12 @@ export interface GroupVersionResource {
   resource: string;
 }
 
+const devices = (resource: string): GroupVersionResource => ({
+  group: "devices.kubeedge.io",
+  version: "v1beta1",
+  resource,
+});
+
 const core = (resource: string): GroupVersionResource => ({ group: "", version: "v1", resource });
 
 export const GVR = {
@@ -17,6 +23,9 @@ export const GVR = {
   secrets: core("secrets"),
   events: core("events"),
   leases: { group: "coordination.k8s.io", version: "v1", resource: "leases" },
+  devices: devices("devices"),
+  deviceModels: devices("devicemodels"),
+  deviceStatuses: devices("devicestatuses"),
 } as const;
 
 /** "/api/v1" or "/apis/<group>/<version>". */

@@ -3,6 +3,7 @@
  * and trusts nothing else. Whose node it is comes from the session's certificate, never from here.
  */
 import { AppError } from "../errors.ts";
+import type { DeviceStatusBody } from "../k8s/devices.ts";
 import type { Event, Node, PodStatus } from "../k8s/types.ts";
 import { parseSiteIntent, type SiteIntent } from "./site_intent.ts";
 
@@ -11,6 +12,9 @@ export interface PodRef {
   name: string;
   uid: string;
 }
+
+/** A device as its node names it: one of the same name made anew has another uid. */
+export type DeviceRef = PodRef;
 
 export type Report =
   /** Latest status of a pod. */
@@ -21,6 +25,8 @@ export type Report =
   | { kind: "node"; node: Node }
   /** An event to create, or to update when its name is known (count, lastTimestamp). */
   | { kind: "event"; event: Event }
+  /** Latest state and twins of a device, whole: a twin that is not in it is not there. */
+  | { kind: "device_status"; device: DeviceRef; status: DeviceStatusBody }
   /** What somebody at the site asked for; the cloud merges it by the rules of ADR 0009. */
   | { kind: "intent"; intent: SiteIntent };
 
@@ -33,28 +39,38 @@ export function parseReport(value: unknown): Report {
     case "pod_status":
       return {
         kind: "pod_status",
-        pod: parsePodRef(record.pod),
+        pod: parseRef(record.pod, "report.pod"),
         status: asRecord(record.status, "report.status") as PodStatus, // checked by the API server
       };
     case "pod_gone":
-      return { kind: "pod_gone", pod: parsePodRef(record.pod) };
+      return { kind: "pod_gone", pod: parseRef(record.pod, "report.pod") };
     case "node":
       return { kind: "node", node: parseObject<Node>(record.node, "report.node") };
     case "event":
       return { kind: "event", event: parseObject<Event>(record.event, "report.event") };
+    case "device_status":
+      return {
+        kind: "device_status",
+        device: parseRef(record.device, "report.device"),
+        status: asRecord(record.status, "report.status") as DeviceStatusBody, // checked on write
+      };
     case "intent":
       return { kind: "intent", intent: parseSiteIntent(record.intent) };
     default:
-      throw invalid("report.kind", "pod_status, pod_gone, node, event or intent", record.kind);
+      throw invalid(
+        "report.kind",
+        "pod_status, pod_gone, node, event, device_status or intent",
+        record.kind,
+      );
   }
 }
 
-function parsePodRef(value: unknown): PodRef {
-  const record = asRecord(value, "report.pod");
+function parseRef(value: unknown, path: string): PodRef {
+  const record = asRecord(value, path);
   return {
-    namespace: asText(record.namespace, "report.pod.namespace"),
-    name: asText(record.name, "report.pod.name"),
-    uid: asText(record.uid, "report.pod.uid"),
+    namespace: asText(record.namespace, `${path}.namespace`),
+    name: asText(record.name, `${path}.name`),
+    uid: asText(record.uid, `${path}.uid`),
   };
 }
 
