@@ -73,6 +73,15 @@ function toLine(report: Report): ReportLine {
       const about = `${what.toLowerCase()} ${namespace ? `${namespace}/` : ""}${name}`;
       return { kind, about, change: `${reason}: ${message}` };
     }
+    case "device_status": {
+      const { device, status } = report;
+      const twins = status.twins?.length ?? 0;
+      return {
+        kind,
+        about: `device ${device.namespace}/${device.name}`,
+        change: `state ${status.state ?? "unknown"}, ${twins} twins`,
+      };
+    }
     case "intent": {
       const { verb, pod, by, at } = report.intent;
       const about = `pod ${pod.namespace}/${pod.name}`;
