@@ -93,8 +93,10 @@ export class Outbound {
     const items: ReportItem[] = [];
     if (room <= 0) return items;
     let bytes = 0;
-    for (const { sequence, key, report } of outbox.pending(0, this.#inFlight.size + room)) {
-      if (this.#inFlight.has(sequence) || items.length >= room) continue;
+    for (const item of outbox.pending(0, this.#inFlight.size + room)) {
+      // looked at first: some reports are made when they are read
+      if (this.#inFlight.has(item.sequence) || items.length >= room) continue;
+      const { sequence, key, report } = item;
       const body = encodeBody(report);
       if (body.byteLength > OBJECT_BYTES_MAX) {
         this.#giveUp(sequence, key, body.byteLength);

@@ -5,19 +5,24 @@
  * rarely two. When full, new keys are refused with `exhausted`: their keys are pods and the node,
  * so full means a bug or an attack. Events that an earlier version left here are still sent from
  * here.
+ *
+ * A report in `status` may also be *made when it is sent* (devices: whole, and changed far more
+ * often than it can be sent). Its row is a mark that there is news. A mark that stands covers later
+ * changes: what changed after it was first handed out is marked again, under a new sequence, by the
+ * commit that acknowledges it.
  */
 import type { Clock } from "../../shared/clock.ts";
-import { AppError } from "../../shared/errors.ts";
+import { AppError, invariant } from "../../shared/errors.ts";
 import type { Store, StoreOp } from "../../shared/store/port.ts";
 import type { Report } from "../../shared/wire/report.ts";
 import { BUCKET } from "./buckets.ts";
-import type { OutboxItem } from "./port.ts";
+import type { OutboxItem, ReportMaker, Staged } from "./port.ts";
 
 /** Lanes of rows in present state. */
 type LatestLane = "control" | "status" | "event";
 
-/** Items per lane: pods and node with room to spare. */
-const ITEMS_MAX = 10_000;
+/** Items per lane: 10 000 devices, pods and node with room to spare. */
+const ITEMS_MAX = 20_000;
 
 /** Sequences reserved by one write of the head row. */
 const RESERVE = 1_000;
@@ -29,10 +34,33 @@ interface OutboxRow {
   sequence: number;
   lane: LatestLane;
   atMs: number;
-  report: Report;
+  /** Absent: a mark; the report is made when it is sent. */
+  report?: Report;
 }
 
-type Entry = Omit<OutboxRow, "report"> & { key: string };
+interface Entry extends Omit<OutboxRow, "report"> {
+  key: string;
+  mark?: MarkState;
+}
+
+/** In memory only: after a restart a mark counts as handed out and changed since. */
+interface MarkState {
+  handedOut: boolean;
+  changedSince: boolean;
+  /** Changes on their way to the disk that count on this mark. */
+  covering: number;
+  /** The commit that forgets it is on its way. */
+  leaving: boolean;
+}
+
+const FRESH: MarkState = {
+  handedOut: false,
+  changedSince: false,
+  covering: 0,
+  leaving: false,
+};
+
+const NOTHING_STAGED: Staged = { ops: [], done: () => {} };
 
 interface HeadRow {
   reserved: number;
@@ -51,6 +79,7 @@ export class LatestLanes {
   readonly #arriving: Record<LatestLane, number> = { control: 0, status: 0, event: 0 };
   /** Counts of an earlier version, which kept events here. */
   readonly dropped: Readonly<Record<string, number>>;
+  #maker: ReportMaker | undefined;
   #sequence: number;
   #reserved: number;
 
@@ -60,7 +89,13 @@ export class LatestLanes {
     this.#lanes = { control: new Map(), status: new Map(), event: new Map() };
     const head = this.#store.get<HeadRow>(BUCKET.outboxHead, "head");
     const entries = this.#store.list<OutboxRow>(BUCKET.outbox)
-      .map(({ key, value: { sequence, lane, atMs } }) => ({ key, sequence, lane, atMs }))
+      .map(({ key, value: { sequence, lane, atMs, report } }): Entry => ({
+        key,
+        sequence,
+        lane,
+        atMs,
+        ...(report ? {} : { mark: { ...FRESH, handedOut: true, changedSince: true } }),
+      }))
       .sort((a, b) => a.sequence - b.sequence);
     for (const entry of entries) this.#add(entry);
     this.#sequence = Math.max(head?.reserved ?? 0, entries.at(-1)?.sequence ?? 0);
@@ -93,52 +128,140 @@ export class LatestLanes {
     report: Report,
     also: readonly StoreOp[],
   ): Promise<number> {
+    const { sequence, ops, done } = this.stage(lane, key, report);
+    let ok = false;
+    try {
+      await this.#store.commit([...also, ...ops]);
+      ok = true;
+    } finally {
+      done(ok);
+    }
+    return sequence;
+  }
+
+  /** What puts a report, for a commit of the caller's; without one it is a mark. */
+  stage(
+    lane: "control" | "status",
+    key: string,
+    report: Report | undefined,
+  ): Staged & { sequence: number } {
     this.#requireRoom(lane, key);
     this.#arriving[lane]++;
     const sequence = ++this.#sequence;
-    const entry: Entry = { key, sequence, lane, atMs: this.#clock.nowMs() };
-    const { key: _, ...index } = entry;
-    const row: OutboxRow = { ...index, report };
+    const index = { sequence, lane, atMs: this.#clock.nowMs() };
+    const row: OutboxRow = { ...index, ...(report ? { report } : {}) };
     this.#inFlight.set(key, sequence);
-    try {
-      await this.#store.commit([
-        ...also,
-        { op: "put", bucket: BUCKET.outbox, key, value: row },
-        ...this.#reserve(),
-      ]);
-    } catch (error) {
+    const done = (ok: boolean) => {
       // the block may not have been reserved: the next put tries again
-      this.#reserved = Math.min(this.#reserved, sequence - 1);
-      throw error;
-    } finally {
+      if (!ok) this.#reserved = Math.min(this.#reserved, sequence - 1);
       this.#arriving[lane]--;
       if (this.#inFlight.get(key) === sequence) this.#inFlight.delete(key);
+      if (ok) this.#add({ ...index, key, ...(report ? {} : { mark: { ...FRESH } }) });
+    };
+    const ops: StoreOp[] = [
+      { op: "put", bucket: BUCKET.outbox, key, value: row },
+      ...this.#reserve(),
+    ];
+    return { sequence, ops, done };
+  }
+
+  /** Who makes the reports of marks. */
+  makeWith(maker: ReportMaker): void {
+    this.#maker = maker;
+  }
+
+  /** What says that there is news of `key`, in a commit of the caller's; often nothing. */
+  stageMark(key: string): Staged {
+    const mark = this.#byKey.get(key)?.mark;
+    if (!mark || mark.leaving || this.#inFlight.has(key)) {
+      return this.stage("status", key, undefined);
     }
-    this.#add(entry);
-    return sequence;
+    mark.covering++;
+    return {
+      ops: [],
+      done: (ok) => {
+        mark.covering--;
+        if (ok) mark.changedSince = true;
+      },
+    };
+  }
+
+  /** What takes a report back, in a commit of the caller's. */
+  stageRemoval(key: string): Staged {
+    const entry = this.#byKey.get(key);
+    if (!entry) return NOTHING_STAGED;
+    return {
+      ops: [{ op: "delete", bucket: BUCKET.outbox, key }],
+      done: (ok) => {
+        if (ok && this.#byKey.get(key) === entry) this.#remove(entry);
+      },
+    };
   }
 
   /** Waiting items of a lane, oldest first. */
   pending(lane: LatestLane, afterSequence: number, limit: number): OutboxItem[] {
     const items: OutboxItem[] = [];
-    for (const { sequence, key } of this.#lanes[lane].values()) {
+    for (const entry of this.#lanes[lane].values()) {
+      const { sequence, key } = entry;
       if (items.length >= limit) break;
       if (sequence <= afterSequence) continue;
+      if (entry.mark) {
+        if (this.#maker?.has(key)) items.push(this.#marked(entry, entry.mark));
+        continue;
+      }
       const row = this.#store.get<OutboxRow>(BUCKET.outbox, key);
       // a newer one is durable and about to enter the index: it will be found under its sequence
-      if (row?.sequence === sequence) items.push({ sequence, lane, key, report: row.report });
+      if (row?.sequence !== sequence || !row.report) continue;
+      items.push({ sequence, lane, key, report: row.report });
     }
     return items;
   }
 
-  /** What forgets those items, and what to call when that is durable. */
-  acknowledgement(sequences: readonly number[]): { ops: StoreOp[]; done: () => void } {
+  /** Made when it is looked at: most callers only want to know which they have already. */
+  #marked({ sequence, lane, key }: Entry, mark: MarkState): OutboxItem {
+    const make = (): Report => {
+      const report = this.#maker?.make(key);
+      invariant(report, "a report is made in the turn it was offered in");
+      if (!mark.handedOut) mark.changedSince = false;
+      mark.handedOut = true;
+      return report;
+    };
+    return {
+      sequence,
+      lane,
+      key,
+      get report() {
+        return make();
+      },
+    };
+  }
+
+  /** What forgets those items, and what to call when that is durable, or has failed. */
+  acknowledgement(sequences: readonly number[]): { ops: StoreOp[]; done: (ok: boolean) => void } {
     const acked = [...this.#entriesOf(new Set(sequences))]
       // one being replaced stays: the delete would hit its successor
       .filter((entry) => !this.#inFlight.has(entry.key));
+    const renewed: Staged[] = [];
+    const gone: Entry[] = [];
+    for (const entry of acked) {
+      const { mark, key } = entry;
+      if (mark && (mark.changedSince || mark.covering > 0)) {
+        renewed.push(this.stage("status", key, undefined));
+        continue;
+      }
+      if (mark) mark.leaving = true;
+      gone.push(entry);
+    }
+    const deletes = gone.map(({ key }): StoreOp => ({ op: "delete", bucket: BUCKET.outbox, key }));
     return {
-      ops: acked.map(({ key }) => ({ op: "delete", bucket: BUCKET.outbox, key })),
-      done: () => acked.forEach((entry) => this.#remove(entry)),
+      ops: [...deletes, ...renewed.flatMap((staged) => staged.ops)],
+      done: (ok) => {
+        for (const entry of gone) {
+          if (ok) this.#remove(entry);
+          else if (entry.mark) entry.mark.leaving = false;
+        }
+        for (const staged of renewed) staged.done(ok);
+      },
     };
   }
 

@@ -17,6 +17,8 @@ import type {
   OutboxLane,
   OutboxRecord,
   OutboxStats,
+  ReportMaker,
+  Staged,
 } from "./port.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -118,6 +120,30 @@ export class DurableOutbox implements Outbox {
     return BulkLane.sequenceOf(id);
   }
 
+  /** What puts a report, for a commit of the caller's, who calls `done` when it is over. */
+  stage(lane: "control" | "status", key: string, report: Report): Staged {
+    return this.#telling(this.#latest.stage(lane, key, report));
+  }
+
+  /**
+   * What says in a commit of the caller's that there is news of `key`, whose report the maker makes
+   * when it is sent. Nothing at all while an earlier mark waits.
+   */
+  stageMark(key: string): Staged {
+    return this.#telling(this.#latest.stageMark(key));
+  }
+
+  /** What takes back the report of `key`, in a commit of the caller's. */
+  stageRemoval(key: string): Staged {
+    return this.#telling(this.#latest.stageRemoval(key));
+  }
+
+  /** Marks are not sent before there is somebody who makes their reports. */
+  makeWith(maker: ReportMaker): void {
+    this.#latest.makeWith(maker);
+    this.changes.notify();
+  }
+
   async append(lane: BulkLaneName, records: readonly OutboxRecord[]): Promise<void> {
     if (records.length === 0) return;
     const sequence = await this.#store.commit(this.#bulk[lane].ops(records));
@@ -151,9 +177,9 @@ export class DurableOutbox implements Outbox {
       await this.#store.commit(ops);
       ok = true;
     } finally {
+      latest.done(ok);
       for (const lane of lanes) lane.done(ok);
     }
-    latest.done();
     this.changes.notify();
   }
 
@@ -181,6 +207,16 @@ export class DurableOutbox implements Outbox {
     const stamps = [this.#latest.oldestAtMs(), event.oldestAtMs, telemetry.oldestAtMs]
       .filter((ms) => ms !== undefined);
     return { depth, oldestAtMs: stamps.length ? Math.min(...stamps) : undefined, dropped, lanes };
+  }
+
+  #telling({ ops, done }: Staged): Staged {
+    return {
+      ops,
+      done: (ok) => {
+        done(ok);
+        if (ok && ops.length > 0) this.changes.notify();
+      },
+    };
   }
 
   #replaceable(key: string): number | undefined {

@@ -7,6 +7,7 @@
 import type { Changes } from "../../shared/async/wakeup.ts";
 import type { Event, KubeObject, ObjectReference, PodStatus } from "../../shared/k8s/types.ts";
 import type { DesiredBatch, InventoryEntry } from "../../shared/wire/desired.ts";
+import type { StoreOp } from "../../shared/store/port.ts";
 import type { PodRef, Report } from "../../shared/wire/report.ts";
 
 export type { PodRef };
@@ -60,6 +61,18 @@ export interface OutboxItem {
   lane: OutboxLane;
   key: string;
   report: Report;
+}
+
+/** Writes for a commit of the caller's; `done` says how it went, once, whatever happens. */
+export interface Staged {
+  ops: readonly StoreOp[];
+  done: (ok: boolean) => void;
+}
+
+/** Makes reports of which only "there is news" is kept; both answer at once. */
+export interface ReportMaker {
+  has(key: string): boolean;
+  make(key: string): Report | undefined;
 }
 
 export interface OutboxStats {
