@@ -1,15 +1,20 @@
 /**
  * The bulk file over a simulated disk: the same SQL, in memory, with every transaction appended to
  * a file as one checksummed frame. Like SQLite's write-ahead log, what was not synced may be lost
- * or torn in a crash, and opening takes the frames up to the first that is not whole.
+ * or torn in a crash, and opening takes the frames up to the first that is not whole. A file that
+ * has grown far beyond what it holds is written anew beside and renamed, as a checkpoint would.
  */
 import type { BulkFile, BulkHead, BulkOpener, BulkRow, BulkTransaction } from "./bulk_file.ts";
 import type { DiskFile } from "./disk.ts";
 import { encodeFrame, HEADER_BYTES, scanSegment } from "./journal_format.ts";
-import { BULK_NAME } from "./names.ts";
+import { BULK_NAME, TMP_SUFFIX } from "./names.ts";
 import { NativeBulk } from "./native_bulk.ts";
 import type { SimDisk } from "./sim_disk.ts";
 import { decodeCbor, encodeCbor } from "./value_codec.ts";
+
+/** A file of this size and twice what it held is written anew. */
+const COMPACT_BYTES_MIN = 1024 * 1024;
+const ROWS_PER_FRAME = 500;
 
 type Act = [kind: 0, stream: number, row: BulkRow] | [kind: 1, stream: number, id: number];
 
@@ -33,15 +38,21 @@ export function simBulk(disk: SimDisk): BulkOpener {
 }
 
 class SimBulk implements BulkFile {
-  readonly #at: { disk: SimDisk; dir: string; file: DiskFile };
+  readonly #at: { disk: SimDisk; dir: string };
+  #file: DiskFile;
   readonly #inner = NativeBulk.open(":memory:");
   #end = HEADER_BYTES;
+  /** Written to files that this one has replaced. */
+  #writtenBefore = 0;
+  #compactAt = COMPACT_BYTES_MIN;
   #named = false;
-  readonly busy = false;
-  readonly wantsSync = false;
+  busy = false;
 
-  constructor({ bytes, ...at }: { disk: SimDisk; dir: string; file: DiskFile; bytes: Uint8Array }) {
+  constructor(
+    { bytes, file, ...at }: { disk: SimDisk; dir: string; file: DiskFile; bytes: Uint8Array },
+  ) {
     this.#at = at;
+    this.#file = file;
     this.#end = scanSegment(bytes, (payload) => {
       const { acts, head } = decodeCbor(payload) as Logged; // its checksum held
       this.#inner.transact((tx) => {
@@ -59,8 +70,12 @@ class SimBulk implements BulkFile {
     return this.#inner.head;
   }
 
+  get wantsSync(): boolean {
+    return this.#end > this.#compactAt;
+  }
+
   get bytesWritten(): number {
-    return this.#end;
+    return this.#writtenBefore + this.#end;
   }
 
   get size(): number {
@@ -103,14 +118,57 @@ class SimBulk implements BulkFile {
   }
 
   async sync(): Promise<void> {
-    await this.#at.file.syncData();
+    await this.#file.syncData();
     if (!this.#named) await this.#at.disk.syncDir(this.#at.dir);
     this.#named = true;
+    if (!this.wantsSync) return;
+    this.busy = true;
+    try {
+      await this.#compact();
+    } finally {
+      this.busy = false;
+    }
   }
 
   close(): void {
     this.#inner.close();
-    this.#at.file.close();
+    this.#file.close();
+  }
+
+  async #compact(): Promise<void> {
+    const { disk, dir } = this.#at;
+    const beside = `${this.#path}${TMP_SUFFIX}`; // recovery removes what is left of it
+    const file = await disk.open(beside, "create");
+    let end = HEADER_BYTES;
+    for (const frame of this.#frames()) {
+      await file.writeAt(end, frame);
+      end += frame.length;
+    }
+    await file.syncData();
+    await disk.rename(beside, this.#path);
+    await disk.syncDir(dir);
+    this.#file = file;
+    this.#writtenBefore += this.#end;
+    this.#end = end;
+    this.#compactAt = Math.max(COMPACT_BYTES_MIN, 2 * end);
+  }
+
+  /** Everything that is held. */
+  *#frames(): Generator<Uint8Array> {
+    const { head } = this;
+    if (!head) return;
+    for (const { number: stream } of Object.values(head.streams)) {
+      const range = { stream, fromMs: -Infinity, toMs: Infinity, newestFirst: false };
+      for (let after = -1;;) {
+        const { rows } = this.#inner.rows({ ...range, after, limit: ROWS_PER_FRAME });
+        const last = rows.at(-1);
+        if (!last) break;
+        const acts = rows.map((row): Act => [0, stream, row]);
+        yield encodeFrame(encodeCbor({ acts, head } satisfies Logged));
+        after = last.id;
+      }
+    }
+    yield encodeFrame(encodeCbor({ acts: [], head } satisfies Logged));
   }
 
   #append(frame: Uint8Array): void {

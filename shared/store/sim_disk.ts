@@ -17,10 +17,17 @@ type Change =
   | { kind: "write"; offset: number; bytes: Uint8Array }
   | { kind: "truncate"; size: number };
 
+/** What was written since the last sync, and how it was before: all that a crash needs. */
+interface Pending {
+  change: Change;
+  before: { size: number; offset: number; bytes: Uint8Array };
+}
+
 interface Inode {
-  live: Uint8Array<ArrayBuffer>;
-  durable: Uint8Array<ArrayBuffer>;
-  pending: Change[];
+  /** With room to grow: an append must not cost the whole file. */
+  bytes: Uint8Array<ArrayBuffer>;
+  size: number;
+  pending: Pending[];
 }
 
 type NameChange =
@@ -64,14 +71,14 @@ export class SimDisk implements Disk {
   }
 
   read(path: string): Promise<Uint8Array<ArrayBuffer>> {
-    return attempt(() => this.#inode(path).live.slice());
+    return attempt(() => contents(this.#inode(path)).slice());
   }
 
   open(path: string, mode: "create" | "existing"): Promise<DiskFile> {
     return attempt(() => {
       if (mode === "create") {
         this.#act("create");
-        const inode: Inode = { live: new Uint8Array(), durable: new Uint8Array(), pending: [] };
+        const inode: Inode = { bytes: new Uint8Array(), size: 0, pending: [] };
         this.#live.set(path, inode);
         this.#names.push({ kind: "link", path, inode });
       }
@@ -143,7 +150,7 @@ export class SimDisk implements Disk {
   /** A disk with the same contents, all of it durable: what a kill -9 leaves. */
   copy(): SimDisk {
     const after = new SimDisk();
-    for (const [path, inode] of this.#live) after.#live.set(path, solid(inode.live.slice()));
+    for (const [path, inode] of this.#live) after.#live.set(path, solid(contents(inode).slice()));
     after.#durable = new Map(after.#live);
     return after;
   }
@@ -153,7 +160,7 @@ export class SimDisk implements Disk {
   }
 
   size(path: string): number {
-    return this.#inode(path).live.length;
+    return this.#inode(path).size;
   }
 
   get usedBytes(): number {
@@ -163,14 +170,14 @@ export class SimDisk implements Disk {
   /** Flips one bit of a file, behind everyone's back. */
   flipBit(path: string, bit: number): void {
     const inode = this.#inode(path);
-    inode.live[bit >> 3]! ^= 1 << (bit & 7);
-    inode.durable = inode.live.slice();
+    inode.bytes[bit >> 3]! ^= 1 << (bit & 7);
+    inode.pending = [];
   }
 
   cut(path: string, size: number): void {
     const inode = this.#inode(path);
-    inode.live = inode.live.slice(0, size);
-    inode.durable = inode.live.slice();
+    resize(inode, Math.min(size, inode.size));
+    inode.pending = [];
   }
 
   #file(inode: Inode): DiskFile {
@@ -179,14 +186,11 @@ export class SimDisk implements Disk {
       truncate: (size) =>
         attempt(() => {
           this.#act("truncate");
-          inode.pending.push({ kind: "truncate", size });
-          inode.live = applyChange(inode.live, { kind: "truncate", size });
+          change(inode, { kind: "truncate", size });
         }),
       syncData: async () => {
         await this.#sleep();
         this.#act("sync");
-        // not a copy of the whole: a journal has many syncs
-        for (const change of inode.pending) inode.durable = applyChange(inode.durable, change);
         inode.pending = [];
       },
       close: () => {},
@@ -195,19 +199,18 @@ export class SimDisk implements Disk {
 
   #write(inode: Inode, offset: number, bytes: Uint8Array): void {
     this.#act("write");
-    const grown = Math.max(0, offset + bytes.length - inode.live.length);
-    const room = grown === 0 ? 0 : Math.max(0, this.capacityBytes - this.#used());
+    const grown = Math.max(0, offset + bytes.length - inode.size);
+    const isBounded = grown > 0 && this.capacityBytes < Infinity;
+    const room = isBounded ? Math.max(0, this.capacityBytes - this.#used()) : grown;
     const fits = grown > room ? Math.max(0, bytes.length - (grown - room)) : bytes.length;
-    const change: Change = { kind: "write", offset, bytes: bytes.slice(0, fits) };
-    inode.pending.push(change);
-    inode.live = applyChange(inode.live, change);
+    change(inode, { kind: "write", offset, bytes: bytes.slice(0, fits) });
     if (fits < bytes.length) {
       throw new AppError("exhausted", "Cannot write: no space left on device");
     }
   }
 
   #used(): number {
-    return new Set(this.#live.values()).values().reduce((sum, i) => sum + i.live.length, 0);
+    return new Set(this.#live.values()).values().reduce((sum, i) => sum + i.size, 0);
   }
 
   #inode(path: string): Inode {
@@ -227,13 +230,17 @@ export class SimDisk implements Disk {
 }
 
 function crashContents(inode: Inode, random: Random): Uint8Array<ArrayBuffer> {
-  let contents = inode.durable.slice();
-  for (const change of inode.pending) {
-    if (change.kind === "truncate") {
-      if (random.float() < 0.5) contents = applyChange(contents, change);
-    } else for (const part of torn(change, random)) contents = applyChange(contents, part);
+  const after = solid(contents(inode).slice());
+  for (const { before } of inode.pending.toReversed()) {
+    resize(after, before.size);
+    after.bytes.set(before.bytes, before.offset);
   }
-  return contents;
+  for (const { change } of inode.pending) {
+    if (change.kind === "truncate") {
+      if (random.float() < 0.5) apply(after, change);
+    } else for (const part of torn(change, random)) apply(after, part);
+  }
+  return contents(after);
 }
 
 /** What of a write may be on disk: all, nothing, its beginning, or some of its sectors. */
@@ -256,17 +263,38 @@ function torn(change: Extract<Change, { kind: "write" }>, random: Random): Chang
   return parts;
 }
 
-function applyChange(contents: Uint8Array<ArrayBuffer>, change: Change): Uint8Array<ArrayBuffer> {
-  const size = change.kind === "truncate"
-    ? change.size
-    : Math.max(contents.length, change.bytes.length && change.offset + change.bytes.length);
-  let out = contents;
-  if (size !== contents.length) {
-    out = new Uint8Array(size);
-    out.set(contents.subarray(0, size));
-  }
-  if (change.kind === "write" && change.bytes.length > 0) out.set(change.bytes, change.offset);
-  return out;
+function contents(inode: Inode): Uint8Array<ArrayBuffer> {
+  return inode.bytes.subarray(0, inode.size);
+}
+
+/** Changes the file, and remembers what a power cut may take back. */
+function change(inode: Inode, change: Change): void {
+  const { size } = inode;
+  const from = change.kind === "write"
+    ? Math.min(change.offset, size)
+    : Math.min(change.size, size);
+  const to = change.kind === "write" ? Math.min(size, from + change.bytes.length) : size;
+  const before = { size, offset: from, bytes: inode.bytes.slice(from, to) };
+  inode.pending.push({ change, before });
+  apply(inode, change);
+}
+
+function apply(inode: Inode, change: Change): void {
+  if (change.kind === "truncate") return resize(inode, change.size);
+  const { offset, bytes } = change;
+  if (bytes.length === 0) return;
+  if (offset + bytes.length > inode.size) resize(inode, offset + bytes.length);
+  inode.bytes.set(bytes, offset);
+}
+
+/** What is beyond the end reads as zeros when the file grows over it. */
+function resize(inode: Inode, size: number): void {
+  if (size > inode.bytes.length) {
+    const bytes = new Uint8Array(Math.max(size, 2 * inode.bytes.length));
+    bytes.set(contents(inode));
+    inode.bytes = bytes;
+  } else if (size < inode.size) inode.bytes.fill(0, size, inode.size);
+  inode.size = size;
 }
 
 function applyName(names: Map<string, Inode>, change: NameChange): void {
@@ -279,8 +307,8 @@ function applyName(names: Map<string, Inode>, change: NameChange): void {
   }
 }
 
-function solid(contents: Uint8Array<ArrayBuffer>): Inode {
-  return { live: contents, durable: contents.slice(), pending: [] };
+function solid(bytes: Uint8Array<ArrayBuffer>): Inode {
+  return { bytes, size: bytes.length, pending: [] };
 }
 
 /** Runs at once; what it throws becomes a rejection, as a real disk would give it. */
