@@ -63,7 +63,7 @@ export interface ApiServer {
 
 export async function createApiServer(options: ApiServerOptions): Promise<ApiServer> {
   const { store, clock, random, nodeProxy } = options;
-  const kinds = allKinds();
+  const kinds = allKinds().filter((kind) => !kind.view);
   const storage = ObjectStorage.open(store, clock, kinds.map(kindId), options.watchLimits);
   const writer = new ObjectWriter(storage, clock, random);
   await createDefaultNamespaces(storage, writer);

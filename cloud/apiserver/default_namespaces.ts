@@ -13,7 +13,7 @@ export async function createDefaultNamespaces(
     if (storage.get(kindId(NAMESPACE), undefined, name)) continue;
     const object = { apiVersion: "v1", kind: "Namespace", metadata: { name } };
     try {
-      await writer.create({ kind: NAMESPACE, namespace: undefined }, object, false);
+      await writer.create({ kind: NAMESPACE, namespace: undefined }, object, { dryRun: false });
     } catch (error) {
       if (!isAppError(error, "already_exists")) throw error; // there is what we want
     }

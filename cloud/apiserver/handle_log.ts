@@ -45,8 +45,8 @@ async function firstLine(answer: Response): Promise<string> {
 }
 
 function namesOf(pod: Pod): string[] {
-  const { initContainers = [], containers } = pod.spec;
-  return [...initContainers, ...containers].map(({ name }) => name);
+  const { initContainers = [], containers, ephemeralContainers = [] } = pod.spec;
+  return [...initContainers, ...containers, ...ephemeralContainers].map(({ name }) => name);
 }
 
 /** The container asked for, or the only or default one; throws 400 in kubectl's words. */
@@ -117,6 +117,8 @@ function requireStarted(pod: Pod, container: string, previous: boolean): void {
 }
 
 function statusOf(pod: Pod, container: string): ContainerStatus | undefined {
-  const { initContainerStatuses = [], containerStatuses = [] } = pod.status ?? {};
-  return [...initContainerStatuses, ...containerStatuses].find(({ name }) => name === container);
+  const { initContainerStatuses = [], containerStatuses = [], ephemeralContainerStatuses = [] } =
+    pod.status ?? {};
+  return [...initContainerStatuses, ...containerStatuses, ...ephemeralContainerStatuses]
+    .find(({ name }) => name === container);
 }

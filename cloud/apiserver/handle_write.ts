@@ -34,8 +34,8 @@ export const createObject: Handler = async (parts, request) => {
   const warnings: string[] = [];
   const body = parseObjectBody(await readBody(request.request), contentTypeOf(request.request));
   const object = placed(request, decodeObject(kind, body, query, warnings));
-  const dryRun = dryRunOf(query.getAll("dryRun"));
-  const created = await parts.writer.create({ kind, namespace: path.namespace }, object, dryRun);
+  const options = { dryRun: dryRunOf(query.getAll("dryRun")), warnings };
+  const created = await parts.writer.create({ kind, namespace: path.namespace }, object, options);
   return objectResponse(parts, request, created, { status: 201, warnings });
 };
 
@@ -46,6 +46,7 @@ export const replaceObject: Handler = async (parts, request) => {
   const object = placed(request, decodeObject(kind, body, query, warnings));
   const result = await parts.writer.update(namedPlace(request), () => object, {
     dryRun: dryRunOf(query.getAll("dryRun")),
+    warnings,
   });
   return objectResponse(parts, request, result.object, {
     status: result.created ? 201 : 200,
@@ -70,15 +71,16 @@ export const patchObject: Handler = async (parts, request) => {
     force: flag(query, "force"),
   };
   const fieldValidation = fieldValidationOf(query);
-  let warnings: string[] = [];
+  const warnings: string[] = [];
   const change = (current: KubeObject | undefined): KubeObject => {
     const patched = applyPatch(kind, current, patch);
     const decoded = decodeJson(kind, patched, { fieldValidation });
-    warnings = decoded.warnings;
+    warnings.splice(0, warnings.length, ...decoded.warnings);
     return placed(request, decoded.object);
   };
   const result = await parts.writer.update(namedPlace(request), change, {
     dryRun: dryRunOf(query.getAll("dryRun")),
+    warnings,
     mayCreate: type === "apply" && request.path.subresource === undefined,
   });
   return objectResponse(parts, request, result.object, {

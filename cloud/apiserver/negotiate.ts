@@ -63,14 +63,15 @@ export function writeObject(
   nowMs: number,
   withColumns = true,
 ): unknown {
-  if (form.as === "object") return object;
-  if (form.as === "metadata") return partial(object);
+  if (form.as === "object") return shown(kind, object);
+  if (form.as === "metadata") return partial(shown(kind, object));
   const resourceVersion = object.metadata.resourceVersion ?? "";
   return toTable(kind.kind, [object], {
     listMeta: { resourceVersion },
     includeObject: form.includeObject,
     nowMs,
     withColumns,
+    shown: (one) => shown(kind, one),
   });
 }
 
@@ -87,18 +88,25 @@ export function writeList(
       includeObject: form.includeObject,
       nowMs,
       withColumns: true,
+      shown: (one) => shown(kind, one),
     });
   }
+  const items = kind.view ? objects.map((object) => shown(kind, object)) : objects;
   if (form.as === "metadata") {
     return {
       kind: "PartialObjectMetadataList",
       apiVersion: "meta.k8s.io/v1",
       metadata: meta,
-      items: objects.map(partial),
+      items: items.map(partial),
     };
   }
   const apiVersion = kind.group === "" ? kind.version : `${kind.group}/${kind.version}`;
-  return { kind: `${kind.kind}List`, apiVersion, metadata: meta, items: objects };
+  return { kind: `${kind.kind}List`, apiVersion, metadata: meta, items };
+}
+
+/** A stored object as `kind` shows it. */
+export function shown(kind: KindInfo, object: KubeObject): KubeObject {
+  return kind.view ? kind.view.fromStored(object) : object;
 }
 
 function partial(object: KubeObject): unknown {

@@ -16,8 +16,9 @@ import {
   notFound,
 } from "./errors.ts";
 import { required } from "./kinds/field_error.ts";
-import type { KindInfo } from "./kinds/kind_info.ts";
+import type { KindInfo, Neighbours } from "./kinds/kind_info.ts";
 import { checkPreconditions, decideDelete, decideUpdate, stampNew } from "./lifecycle.ts";
+import { shown } from "./negotiate.ts";
 import type { Decision, ObjectStorage, Written } from "./storage.ts";
 
 export interface Place {
@@ -34,24 +35,35 @@ export interface NamedPlace extends Place {
 /** 8 tries: a clash of 27^5 suffixes is rare; eight in a row means the prefix is exhausted. */
 const GENERATE_TRIES = 8;
 
+export interface WriteOptions {
+  dryRun: boolean;
+  /** Gathers what the client should know although the write is done. */
+  warnings?: string[];
+}
+
 export class ObjectWriter {
   readonly #storage: ObjectStorage;
   readonly #clock: Clock;
   readonly #random: Random;
+  readonly #neighbours: Neighbours;
 
   constructor(storage: ObjectStorage, clock: Clock, random: Random) {
     this.#storage = storage;
     this.#clock = clock;
     this.#random = random;
+    this.#neighbours = {
+      find: (id, namespace, name) => storage.get(id, namespace, name),
+      list: (id, namespace) => storage.list(id, namespace),
+    };
   }
 
-  async create(place: Place, object: KubeObject, dryRun: boolean): Promise<KubeObject> {
+  async create(place: Place, object: KubeObject, options: WriteOptions): Promise<KubeObject> {
     const { kind, namespace } = place;
     if (object.metadata.resourceVersion) {
       throw badRequest("resourceVersion should not be set on objects to be created");
     }
     const { name, generateName } = object.metadata;
-    if (name) return await this.#createNamed(place, name, object, dryRun);
+    if (name) return await this.#createNamed(place, name, object, options);
     if (!generateName) {
       throw invalidFields(kind, "", [
         required("metadata.name", "name or generateName is required"),
@@ -61,7 +73,7 @@ export class ObjectWriter {
       // 58 + 5: the longest prefix that leaves room for the suffix in a 63 character name
       const generated = generateName.slice(0, 58) + nameSuffix(this.#random);
       if (this.#storage.get(kindId(kind), namespace, generated) && tries < GENERATE_TRIES) continue;
-      return await this.#createNamed(place, generated, object, dryRun);
+      return await this.#createNamed(place, generated, object, options);
     }
   }
 
@@ -69,21 +81,48 @@ export class ObjectWriter {
     { kind, namespace }: Place,
     name: string,
     object: KubeObject,
-    dryRun: boolean,
+    options: WriteOptions,
   ): Promise<KubeObject> {
     const nowMs = this.#clock.nowMs();
     const uid = this.#random.uuid();
     const named = { ...object, metadata: { ...object.metadata, name } };
-    const prepared = kind.prepareCreate(kind.default(named));
-    const stamped = stampNew(prepared, { namespace, name, uid, nowMs });
-    const errors = kind.validateCreate(stamped);
-    if (errors.length > 0) throw invalidFields(kind, name, errors);
+    const stamped = this.#newObject(kind, named, { namespace, name, uid, nowMs }, options);
     const written = await this.#write({ kind, namespace, name, subresource: "" }, (current) => {
       if (current) throw alreadyExists(kind, name);
       this.#requireOpenNamespace(kind, namespace, name);
       return { kind: "put", object: stamped };
-    }, dryRun);
+    }, options.dryRun);
     return written.object;
+  }
+
+  /** As it is stored: converted, defaulted, prepared, stamped and found good. */
+  #newObject(
+    kind: KindInfo,
+    wanted: KubeObject,
+    stamp: { namespace: string | undefined; name: string; uid: string; nowMs: number },
+    { warnings }: WriteOptions,
+  ): KubeObject {
+    const stored = storedKind(kind);
+    const target = toStored(kind, wanted, undefined);
+    const stamped = stampNew(stored.prepareCreate(stored.default(target)), stamp);
+    const errors = stored.validateCreate(stamped);
+    if (errors.length > 0) throw invalidFields(kind, stamp.name, errors);
+    this.#review(kind, stamped, undefined, warnings);
+    return stamped;
+  }
+
+  #review(
+    kind: KindInfo,
+    object: KubeObject,
+    old: KubeObject | undefined,
+    warnings: string[] | undefined,
+  ): void {
+    const review = storedKind(kind).review?.(object, old, this.#neighbours);
+    if (!review) return;
+    if (review.errors.length > 0) {
+      throw invalidFields(kind, object.metadata.name ?? "", review.errors);
+    }
+    warnings?.push(...review.warnings);
   }
 
   /** A new object may only be put into a namespace that is there and stays there. */
@@ -105,7 +144,7 @@ export class ObjectWriter {
   async update(
     place: NamedPlace,
     change: (current: KubeObject | undefined) => KubeObject | Promise<KubeObject>,
-    options: { dryRun: boolean; mayCreate?: boolean },
+    options: WriteOptions & { mayCreate?: boolean },
   ): Promise<{ object: KubeObject; created: boolean }> {
     const { kind, name, subresource } = place;
     let created = false;
@@ -114,13 +153,16 @@ export class ObjectWriter {
         const mayCreate = options.mayCreate ?? (kind.createOnUpdate && subresource === "");
         if (!mayCreate) throw notFound(kind, name);
         created = true;
-        return { kind: "put", object: await this.#newByUpdate(place, change) };
+        return { kind: "put", object: await this.#newByUpdate(place, change, options) };
       }
-      const wanted = await change(current);
+      const wanted = await change(shown(kind, current));
       checkPreconditions(kind, current, wanted.metadata);
-      const next = kind.prepareUpdate(kind.default(wanted), current, subresource);
-      const errors = kind.validateUpdate(next, current, subresource);
+      const stored = storedKind(kind);
+      const target = stored.default(toStored(kind, wanted, current));
+      const next = stored.prepareUpdate(target, current, subresource);
+      const errors = stored.validateUpdate(next, current, subresource);
       if (errors.length > 0) throw invalidFields(kind, name, errors);
+      if (subresource === "") this.#review(kind, next, current, options.warnings);
       return decideUpdate(current, next);
     }, options.dryRun);
     return { object: written.object, created };
@@ -129,17 +171,12 @@ export class ObjectWriter {
   async #newByUpdate(
     { kind, namespace, name }: NamedPlace,
     change: (current: undefined) => KubeObject | Promise<KubeObject>,
+    options: WriteOptions,
   ): Promise<KubeObject> {
     const wanted = await change(undefined);
     if (wanted.metadata.resourceVersion) throw conflict(kind, name);
-    const stamped = stampNew(kind.prepareCreate(kind.default(wanted)), {
-      namespace,
-      name,
-      uid: this.#random.uuid(),
-      nowMs: this.#clock.nowMs(),
-    });
-    const errors = kind.validateCreate(stamped);
-    if (errors.length > 0) throw invalidFields(kind, name, errors);
+    const stamp = { namespace, name, uid: this.#random.uuid(), nowMs: this.#clock.nowMs() };
+    const stamped = this.#newObject(kind, wanted, stamp, options);
     this.#requireOpenNamespace(kind, namespace, name);
     return stamped;
   }
@@ -185,6 +222,19 @@ export class ObjectWriter {
   }
 }
 
+/** Where the objects of a kind are stored. */
 export function kindId(kind: KindInfo): { group: string; resource: string } {
-  return { group: kind.group, resource: kind.plural };
+  const { group, plural } = storedKind(kind);
+  return { group, resource: plural };
+}
+
+function storedKind(kind: KindInfo): KindInfo {
+  return kind.view?.of ?? kind;
+}
+
+function toStored(kind: KindInfo, object: KubeObject, current: KubeObject | undefined): KubeObject {
+  if (!kind.view) return object;
+  const errors = kind.view.check(object);
+  if (errors.length > 0) throw invalidFields(kind, object.metadata.name ?? "", errors);
+  return kind.view.toStored(object, current);
 }

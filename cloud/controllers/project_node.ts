@@ -67,10 +67,8 @@ interface Names {
 }
 
 function allContainers(pod: Pod): Container[] {
-  const ephemeral = pod.spec["ephemeralContainers" as keyof typeof pod.spec] as
-    | Container[]
-    | undefined; // not in the house's PodSpec, the same shape where names are concerned
-  return [...pod.spec.initContainers ?? [], ...pod.spec.containers ?? [], ...ephemeral ?? []];
+  const { initContainers = [], containers = [], ephemeralContainers = [] } = pod.spec;
+  return [...initContainers, ...containers, ...ephemeralContainers];
 }
 
 interface ProjectedSource {

@@ -189,6 +189,12 @@ export interface Container {
   tty?: boolean;
 }
 
+/** Added to a running pod to look around in it; never restarted, and nothing waits for it. */
+export interface EphemeralContainer extends Container {
+  /** Whose processes it shall see. */
+  targetContainerName?: string;
+}
+
 export interface KeyToPath {
   key: string;
   path: string;
@@ -236,6 +242,7 @@ export interface PodSecurityContext {
 export interface PodSpec {
   containers: Container[];
   initContainers?: Container[];
+  ephemeralContainers?: EphemeralContainer[];
   volumes?: Volume[];
   restartPolicy?: "Always" | "OnFailure" | "Never";
   terminationGracePeriodSeconds?: number;
@@ -264,12 +271,15 @@ export interface PodSpec {
   shareProcessNamespace?: boolean;
   hostname?: string;
   subdomain?: string;
+  setHostnameAsFQDN?: boolean;
   hostAliases?: { ip: string; hostnames?: string[] }[];
   securityContext?: PodSecurityContext;
   imagePullSecrets?: { name?: string }[];
   serviceAccountName?: string;
   schedulerName?: string;
   runtimeClassName?: string;
+  /** What the RuntimeClass says a sandbox costs. */
+  overhead?: Record<string, string>;
   enableServiceLinks?: boolean;
   readinessGates?: { conditionType: string }[];
   priority?: number;
@@ -326,6 +336,7 @@ export interface PodStatus {
   startTime?: string;
   initContainerStatuses?: ContainerStatus[];
   containerStatuses?: ContainerStatus[];
+  ephemeralContainerStatuses?: ContainerStatus[];
   qosClass?: "Guaranteed" | "Burstable" | "BestEffort";
   observedGeneration?: number;
 }

@@ -24,6 +24,7 @@ import {
 } from "./field_error.ts";
 import { dnsLabelProblem, ipProblem, localPathProblem, portNameProblem } from "./names.ts";
 import { checkLifecycle, checkProbes } from "./probe_validation.ts";
+import { checkRestart } from "./restart_validation.ts";
 import { checkResources } from "./resources_validation.ts";
 
 const PULL_POLICIES = ["Always", "IfNotPresent", "Never"];
@@ -77,7 +78,7 @@ export function checkInitContainer(
   field: string,
   container: Container,
 ): void {
-  checkOptionalOneOf(errors, `${field}.restartPolicy`, container.restartPolicy, ["Always"]);
+  checkRestart(errors, field, container);
   if (container.restartPolicy === "Always") return;
   const detail = "may not be set for init containers without restartPolicy=Always";
   for (const key of ["lifecycle", "livenessProbe", "readinessProbe", "startupProbe"] as const) {

@@ -5,7 +5,7 @@
 import { deepEqual } from "../../../shared/json/json.ts";
 import type { KubeObject } from "../../../shared/k8s/types.ts";
 import type { FieldError } from "./field_error.ts";
-import type { KindInfo, SubresourceInfo, Verb } from "./kind_info.ts";
+import type { KindInfo, KindView, SubresourceInfo, Verb } from "./kind_info.ts";
 import {
   metadataForCreate,
   metadataForUpdate,
@@ -34,6 +34,10 @@ export interface KindDefinition {
   categories?: readonly string[];
   /** Default true. */
   namespaced?: boolean;
+  /** Default: all. */
+  verbs?: readonly Verb[];
+  /** Name of the message; default: the kind. */
+  schema?: string;
   nameRule?: NameRule;
   hasStatus?: boolean;
   /** Fields beside `metadata` and `status` whose change raises `generation`. Default: none. */
@@ -51,6 +55,10 @@ export interface KindDefinition {
   validate?(object: KubeObject): FieldError[];
   validateCreate?(object: KubeObject): FieldError[];
   validateUpdate?(object: KubeObject, old: KubeObject): FieldError[];
+  review?: NonNullable<KindInfo["review"]>;
+  view?: KindView;
+  /** Of a write to a subresource. */
+  validateSubresource?(object: KubeObject, old: KubeObject, subresource: string): FieldError[];
 }
 
 export function defineKind(definition: KindDefinition): KindInfo {
@@ -66,12 +74,14 @@ export function defineKind(definition: KindDefinition): KindInfo {
     shortNames: definition.shortNames ?? [],
     categories: definition.categories ?? [],
     namespaced,
-    verbs: ALL_VERBS,
+    verbs: definition.verbs ?? ALL_VERBS,
     hasStatus: definition.hasStatus ?? false,
     subresources: definition.subresources ?? [],
-    schema: definition.kind,
+    schema: definition.schema ?? definition.kind,
     selectableFields: ["metadata.name", "metadata.namespace", ...Object.keys(fields)],
     createOnUpdate: definition.createOnUpdate ?? false,
+    ...(definition.review ? { review: definition.review } : {}),
+    ...(definition.view ? { view: definition.view } : {}),
     fields: (object) => readFields(object, fields),
     default: (object) => definition.default?.(object) ?? object,
     prepareCreate: (object) => prepareCreate(definition, object),
@@ -87,7 +97,9 @@ export function defineKind(definition: KindDefinition): KindInfo {
       ...validateMetadataUpdate(object.metadata, old.metadata),
       ...validateMetadata(object.metadata, rules),
       ...(subresource === "" ? definition.validate?.(object) ?? [] : []),
-      ...(subresource === "" ? definition.validateUpdate?.(object, old) ?? [] : []),
+      ...(subresource === ""
+        ? definition.validateUpdate?.(object, old) ?? []
+        : definition.validateSubresource?.(object, old, subresource) ?? []),
     ],
   };
 }

@@ -24,6 +24,36 @@ export interface SubresourceInfo {
   responseKind: { group: string; version: string; kind: string };
 }
 
+/** What a kind needs to look at beside the object itself. Reads the newest stored state. */
+export interface Neighbours {
+  find(
+    id: { group: string; resource: string },
+    namespace: string | undefined,
+    name: string,
+  ): KubeObject | undefined;
+  /** All of one namespace. */
+  list(id: { group: string; resource: string }, namespace: string | undefined): KubeObject[];
+}
+
+export interface Review {
+  errors: FieldError[];
+  /** For `Warning: 299` headers. */
+  warnings: string[];
+}
+
+/**
+ * A kind that is not stored but shown: another version of a stored kind, or a part of its objects.
+ * What is stored, validated and watched is always `of`.
+ */
+export interface KindView {
+  readonly of: KindInfo;
+  fromStored(object: KubeObject): KubeObject;
+  /** What is wrong with an object of this kind, before it is converted. */
+  check(object: KubeObject): FieldError[];
+  /** `current`: what is stored now; it keeps what this kind cannot say. */
+  toStored(object: KubeObject, current: KubeObject | undefined): KubeObject;
+}
+
 export interface KindInfo {
   readonly group: string;
   readonly version: string;
@@ -57,4 +87,12 @@ export interface KindInfo {
   prepareUpdate(object: KubeObject, old: KubeObject, subresource: string): KubeObject;
   validateCreate(object: KubeObject): FieldError[];
   validateUpdate(object: KubeObject, old: KubeObject, subresource: string): FieldError[];
+  /** Rules that span objects; after the validation, not for subresources. `old`: for updates. */
+  readonly review?: (
+    object: KubeObject,
+    old: KubeObject | undefined,
+    neighbours: Neighbours,
+  ) => Review;
+  /** Set where the objects are stored as another kind. */
+  readonly view?: KindView;
 }

@@ -4,6 +4,7 @@ import { defineKind } from "./define_kind.ts";
 import type { KindInfo } from "./kind_info.ts";
 import { defaultPod } from "./pod_defaults.ts";
 import { qosClassOf } from "./pod_qos.ts";
+import { validateEphemeralUpdate, withEphemeral } from "./pod_ephemeral.ts";
 import { validatePodUpdate } from "./pod_update.ts";
 import { validatePodCreate, validatePodSpec } from "./pod_validation.ts";
 
@@ -33,6 +34,11 @@ export const POD: KindInfo = defineKind({
       responseKind: { group: "", version: "v1", kind: "Binding" },
     },
     {
+      name: "ephemeralcontainers",
+      verbs: ["get", "patch", "update"],
+      responseKind: { group: "", version: "v1", kind: "Pod" },
+    },
+    {
       name: "eviction",
       verbs: ["create"],
       responseKind: { group: "policy", version: "v1", kind: "Eviction" },
@@ -57,10 +63,16 @@ export const POD: KindInfo = defineKind({
     status: { phase: "Pending", qosClass: qosClassOf(pod(object).spec) },
   }),
   prepareUpdate: (object, old, subresource) =>
-    subresource === "binding" ? bind(object, old) : undefined,
+    subresource === "binding"
+      ? bind(object, old)
+      : subresource === "ephemeralcontainers"
+      ? withEphemeral(pod(object), pod(old))
+      : undefined,
   validate: (object) => validatePodSpec(pod(object)),
   validateCreate: (object) => validatePodCreate(pod(object)),
   validateUpdate: (object, old) => validatePodUpdate(pod(object), pod(old)),
+  validateSubresource: (object, old, subresource) =>
+    subresource === "ephemeralcontainers" ? validateEphemeralUpdate(pod(object), pod(old)) : [],
 });
 
 /** A binding changes where the pod runs and nothing else. */

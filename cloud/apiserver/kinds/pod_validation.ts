@@ -6,6 +6,7 @@ import { checkName, checkNotNegative, checkOneOf, checkRange, INT31_RANGE } from
 import { checkContainer, checkHostPorts, checkInitContainer } from "./container_validation.ts";
 import { type FieldError, forbidden, invalidValue, required } from "./field_error.ts";
 import { dnsLabelProblem, dnsSubdomainProblem, ipProblem } from "./names.ts";
+import { checkRestart } from "./restart_validation.ts";
 import { checkScheduling } from "./scheduling_validation.ts";
 import { checkVolumes } from "./volume_validation.ts";
 
@@ -39,8 +40,7 @@ export function validatePodSpec(pod: Pod): FieldError[] {
 
 /** What only a create must not bring. */
 export function validatePodCreate(pod: Pod): FieldError[] {
-  const ephemeral = pod.spec["ephemeralContainers" as keyof PodSpec]; // not in our type
-  if (ephemeral === undefined) return [];
+  if (pod.spec.ephemeralContainers === undefined) return [];
   return [forbidden("spec.ephemeralContainers", "cannot be set on create")];
 }
 
@@ -53,10 +53,7 @@ function checkContainers(errors: FieldError[], spec: PodSpec): void {
   containers.forEach((container, index) => {
     const field = `spec.containers[${index}]`;
     checkContainer(errors, field, container, context);
-    if (container.restartPolicy) {
-      const detail = "may not be set for non-init containers";
-      errors.push(forbidden(`${field}.restartPolicy`, detail));
-    }
+    checkRestart(errors, field, container);
   });
   checkHostPorts(errors, "spec.containers", containers);
   spec.initContainers?.forEach((container: Container, index) => {

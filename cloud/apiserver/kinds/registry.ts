@@ -3,6 +3,9 @@
  * `defineKind()` here, its line below, and its columns in shared/k8s/table/columns.ts.
  */
 import { CONFIG_MAP } from "./config_map.ts";
+import { DEVICE } from "./device.ts";
+import { DEVICE_MODEL } from "./device_model.ts";
+import { DEVICE_STATUS } from "./device_status.ts";
 import { EVENT } from "./event.ts";
 import type { KindInfo } from "./kind_info.ts";
 import { LEASE } from "./lease.ts";
@@ -23,6 +26,9 @@ const KINDS: readonly KindInfo[] = [
   SERVICE_ACCOUNT,
   SERVICE,
   LEASE,
+  DEVICE,
+  DEVICE_MODEL,
+  DEVICE_STATUS,
 ];
 
 const BY_PATH: ReadonlyMap<string, KindInfo> = new Map(

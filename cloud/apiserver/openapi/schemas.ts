@@ -85,6 +85,8 @@ function valueSchema(field: FieldSchema): JsonObject {
     case "int32":
     case "int64":
       return { type: "integer", format: field.type };
+    case "double":
+      return { type: "number", format: "double" };
     case "bytes":
       return { type: "string", format: "byte" };
     case "Time":

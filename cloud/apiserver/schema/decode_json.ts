@@ -175,6 +175,7 @@ function zeroOf(type: string): unknown {
       return false;
     case "int32":
     case "int64":
+    case "double":
     case "IntOrString":
     case "Quantity":
       return 0;

@@ -147,6 +147,7 @@ function readValue(field: FieldSchema, value: WireValue, keepZero = field.keepZe
     case "FieldsV1":
       return readFieldsV1(bytesOf(value));
     case "any":
+    case "double": // in no message that has a protobuf form
       return undefined;
     default:
       return readMessage(messageNamed(field.type), bytesOf(value));

@@ -29,6 +29,8 @@ export function readLeaf(type: ScalarType | SpecialType, value: unknown): LeafRe
       return readInteger(value, type, 2 ** 31);
     case "int64":
       return readInteger(value, type, 2 ** 63);
+    case "double":
+      return typeof value === "number" ? good(value) : wrongType(value, "float64");
     case "bytes":
       return readBytes(value);
     case "Quantity":
@@ -49,6 +51,7 @@ export function readLeaf(type: ScalarType | SpecialType, value: unknown): LeafRe
 export function goTypeOfLeaf(type: string): string {
   const names: Record<string, string> = {
     bytes: "[]uint8",
+    double: "float64",
     Quantity: "resource.Quantity",
     Time: "v1.Time",
     MicroTime: "v1.MicroTime",

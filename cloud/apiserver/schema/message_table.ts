@@ -8,6 +8,7 @@ import { APPS } from "./tables/apps.ts";
 import { CORE_OTHER } from "./tables/core_other.ts";
 import { CORE_POD } from "./tables/core_pod.ts";
 import { CORE_VOLUMES } from "./tables/core_volumes.ts";
+import { DEVICES_V1ALPHA2, DEVICES_V1BETA1, RULES } from "./tables/devices.ts";
 import { META } from "./tables/meta.ts";
 import {
   AUTHENTICATION,
@@ -17,7 +18,7 @@ import {
   POLICY,
 } from "./tables/small_groups.ts";
 
-export type ScalarType = "string" | "int32" | "int64" | "bool" | "bytes";
+export type ScalarType = "string" | "int32" | "int64" | "double" | "bool" | "bytes";
 /** Types whose JSON form is not that of their protobuf message. `any` is left as it is. */
 export type SpecialType = "Quantity" | "Time" | "MicroTime" | "IntOrString" | "FieldsV1" | "any";
 
@@ -50,6 +51,7 @@ const SPECIAL = new Set<string>([
   "string",
   "int32",
   "int64",
+  "double",
   "bool",
   "bytes",
   "Quantity",
@@ -74,6 +76,9 @@ const PACKAGES: readonly [prefix: string, apiVersion: string, text: string][] = 
   ["io.k8s.api.authentication.v1", "authentication.k8s.io/v1", AUTHENTICATION],
   ["io.k8s.api.policy.v1", "policy/v1", POLICY],
   ["io.k8s.api.autoscaling.v1", "autoscaling/v1", AUTOSCALING],
+  ["io.kubeedge.devices.v1beta1", "devices.kubeedge.io/v1beta1", DEVICES_V1BETA1],
+  ["io.kubeedge.devices.v1alpha2", "devices.kubeedge.io/v1alpha2", DEVICES_V1ALPHA2],
+  ["io.kubeedge.rules.v1", "rules.kubeedge.io/v1", RULES],
 ];
 
 let table: ReadonlyMap<string, MessageSchema> | undefined;
