@@ -106,7 +106,7 @@ function buildControllers<H>(
   { api, store, lossGuard }: Pick<Cloud<H>, "api" | "store" | "lossGuard">,
 ): Controllers {
   const kube = inProcessKube(api.fetchAs(SYSTEM));
-  const namespaced = allKinds().filter((kind) => kind.namespaced).map(toGvr);
+  const namespaced = allKinds().filter((kind) => kind.namespaced && !kind.view).map(toGvr);
   return new Controllers({
     kube,
     store,

@@ -155,8 +155,9 @@ export class ObjectWriter {
         created = true;
         return { kind: "put", object: await this.#newByUpdate(place, change, options) };
       }
-      const wanted = await change(shown(kind, current));
-      checkPreconditions(kind, current, wanted.metadata);
+      const seen = shown(kind, current);
+      const wanted = await change(seen);
+      checkPreconditions(kind, seen, wanted.metadata);
       const stored = storedKind(kind);
       const target = stored.default(toStored(kind, wanted, current));
       const next = stored.prepareUpdate(target, current, subresource);

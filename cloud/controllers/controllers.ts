@@ -8,12 +8,14 @@ import { TaskScope } from "../../shared/async/task_scope.ts";
 import { Changes } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { type GroupVersionResource, GVR } from "../../shared/k8s/gvr.ts";
+import type { Device, DeviceModel } from "../../shared/k8s/devices.ts";
 import type { ConfigMap, KubeObject, Node, Pod, Secret } from "../../shared/k8s/types.ts";
 import type { Random } from "../../shared/random.ts";
 import type { Store } from "../../shared/store/port.ts";
 import type { DesiredSource, NodeSessions, ReportSink, SessionInfo } from "../hub/port.ts";
 import type { KubeClient } from "../kube/port.ts";
 import { DeltaCache } from "./delta_cache.ts";
+import { DeviceReports } from "./device_reports.ts";
 import { EventRecorder } from "./events.ts";
 import { LeaseKeeper } from "./leases.ts";
 import type { LossGuard } from "./loss_guard.ts";
@@ -76,6 +78,8 @@ const KNOWN_NAMESPACED: readonly GroupVersionResource[] = [
   { group: "", version: "v1", resource: "serviceaccounts" },
   GVR.leases,
   GVR.events,
+  GVR.devices,
+  GVR.deviceModels,
 ];
 
 export class Controllers {
@@ -95,16 +99,22 @@ export class Controllers {
       "configmaps",
     );
     const secrets = this.#cache(new DeltaCache<Secret>(follow<Secret>(GVR.secrets)), "secrets");
+    const devices = this.#cache(new DeltaCache<Device>(follow<Device>(GVR.devices)), "devices");
+    const models = this.#cache(
+      new DeltaCache<DeviceModel>(follow<DeviceModel>(GVR.deviceModels)),
+      "device models",
+    );
     const sessions = this.#sessions;
     this.#projector = new Projector({
-      caches: { nodes, pods, configmaps, secrets },
+      caches: { nodes, pods, configmaps, secrets, devices, models },
       store,
       clock,
       random,
       ...(options.lossGuard ? { lossGuard: options.lossGuard } : {}),
     });
     const intents = new SiteIntents({ kube, clock });
-    this.#sink = new KubeReportSink({ kube, pods, nodes, intents });
+    const deviceReports = new DeviceReports({ kube, devices });
+    this.#sink = new KubeReportSink({ kube, pods, nodes, intents, deviceReports });
     this.#add("projector", this.#projector);
     const events = new EventRecorder(kube, clock, random, "node-controller");
     const { nodeGraceMs, startGraceMs, leaseRenewMs } = settings;

@@ -1,6 +1,6 @@
 /**
  * Events from nodes: which a node may write, and in what form. A node speaks of itself and of the
- * pods bound to it, and only of its own events again. Pure.
+ * pods and devices that are its own, and only of its own events again. Pure.
  */
 import type { Event } from "../../shared/k8s/types.ts";
 
@@ -13,6 +13,7 @@ export const CLUSTER_EVENTS_NAMESPACE = "default";
 export type EventSubject =
   | { kind: "node" }
   | { kind: "pod"; namespace: string; name: string; uid: string }
+  | { kind: "device"; namespace: string; name: string; uid: string }
   | { kind: "refused"; reason: string };
 
 /** What the event says it is about; that the pod is on the node is checked by the caller. */
@@ -24,11 +25,12 @@ export function eventSubject(node: string, event: Event): EventSubject {
       ? { kind: "node" }
       : refused(`event about a node must be in namespace ${CLUSTER_EVENTS_NAMESPACE}`);
   }
-  if (about.kind !== "Pod" || !about.name || !about.uid || !about.namespace) {
-    return refused("event is neither about the node itself nor about a pod");
+  const kind = about.kind === "Pod" ? "pod" : about.kind === "Device" ? "device" : undefined;
+  if (!kind || !about.name || !about.uid || !about.namespace) {
+    return refused("event is neither about the node itself nor about a pod or device");
   }
-  if (namespace !== about.namespace) return refused("event is not in its pod's namespace");
-  return { kind: "pod", namespace: about.namespace, name: about.name, uid: about.uid };
+  if (namespace !== about.namespace) return refused(`event is not in its ${kind}'s namespace`);
+  return { kind, namespace: about.namespace, name: about.name, uid: about.uid };
 }
 
 function refused(reason: string): EventSubject {

@@ -8,16 +8,19 @@
  * resourceVersion or managedFields. The status of a pod that has ended travels along outside the
  * version: a node that lost its own records must see that this pod is not to be run again.
  */
-import { GVR } from "../../shared/k8s/gvr.ts";
+import type { Device } from "../../shared/k8s/devices.ts";
+import { apiVersionOf, GVR } from "../../shared/k8s/gvr.ts";
 import type { Container, KubeObject, Node, Pod, Volume } from "../../shared/k8s/types.ts";
 import type { DesiredItem } from "../../shared/wire/desired.ts";
-import { objectKey, parseObjectKey } from "../../shared/wire/keys.ts";
+import { objectKey, parseObjectKey, qualifiedResource } from "../../shared/wire/keys.ts";
+import { deviceKey, modelKey } from "./device_index.ts";
 import { isLinkTaint } from "./taints.ts";
 
 export interface NodeWorld {
   node: Node | undefined;
   pods: Iterable<Pod>;
-  /** The ConfigMap or Secret behind a key, if there is one. */
+  devices?: Iterable<Device>;
+  /** The ConfigMap, Secret or DeviceModel behind a key, if there is one. */
   find(key: string): KubeObject | undefined;
   /** Makes (or takes from a cache) the travelling item of an object. */
   item(key: string, object: KubeObject): DesiredItem;
@@ -35,6 +38,13 @@ export function projectNode(world: NodeWorld): Map<string, DesiredItem> {
       // Absent: the pod waits for it at the node, as it would under kubelet.
       if (object) add(key, object);
     }
+  }
+  for (const device of world.devices ?? []) {
+    add(deviceKey(device), device);
+    const key = modelKey(device);
+    if (key === undefined || items.has(key)) continue;
+    const model = world.find(key);
+    if (model) add(key, model);
   }
   return items;
 }
@@ -114,23 +124,38 @@ const KIND_OF: Record<string, string> = {
   pods: "Pod",
   configmaps: "ConfigMap",
   secrets: "Secret",
+  [qualifiedResource(GVR.devices)]: "Device",
+  [qualifiedResource(GVR.deviceModels)]: "DeviceModel",
 };
+
+const DEVICE_RESOURCES = new Set([GVR.devices, GVR.deviceModels].map(qualifiedResource));
+/** As large as the object itself, and of use only to the client that wrote it. */
+const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
 
 /** The object as it travels: without managedFields, and without status unless a pod has ended. */
 export function travelForm(key: string, object: KubeObject): KubeObject {
   const resource = parseObjectKey(key).resource;
   const { managedFields: _, ...metadata } = object.metadata as Record<string, unknown>;
+  const kept = metadata as KubeObject["metadata"]; // one unknown field less
+  const isDevice = DEVICE_RESOURCES.has(resource);
   const { status, ...rest } = object;
   const phase = (status as { phase?: string } | undefined)?.phase; // only pods' is looked at
   const ended = resource === "pods" && (phase === "Succeeded" || phase === "Failed");
   const travelling: KubeObject = {
     ...rest,
-    apiVersion: object.apiVersion ?? "v1",
+    apiVersion: object.apiVersion ?? (isDevice ? apiVersionOf(GVR.devices) : "v1"),
     kind: object.kind ?? KIND_OF[resource] ?? "",
-    metadata: metadata as KubeObject["metadata"], // one unknown field less
+    metadata: isDevice ? withoutLastApplied(kept) : kept,
     ...(ended ? { status } : {}),
   };
   return resource === "nodes" ? withoutLinkTaints(travelling) : travelling;
+}
+
+/** A node may hold thousands of devices: what it has no use for stays here. */
+function withoutLastApplied(metadata: KubeObject["metadata"]): KubeObject["metadata"] {
+  if (metadata.annotations?.[LAST_APPLIED] === undefined) return metadata;
+  const { [LAST_APPLIED]: _, ...annotations } = metadata.annotations;
+  return { ...metadata, annotations };
 }
 
 /** The part of a travelling object whose digest is the item's version. */

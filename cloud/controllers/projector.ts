@@ -18,10 +18,12 @@ import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
 import type { Store, StoreOp } from "../../shared/store/port.ts";
 import { Wakeup } from "../../shared/async/wakeup.ts";
+import type { Device, DeviceModel } from "../../shared/k8s/devices.ts";
 import { type DesiredItem, inventoryDigest } from "../../shared/wire/desired.ts";
-import { objectKey, parseObjectKey } from "../../shared/wire/keys.ts";
+import { objectKey, parseObjectKey, qualifiedResource } from "../../shared/wire/keys.ts";
 import type { DesiredSource, Projection } from "../hub/port.ts";
 import type { LossGuard } from "./loss_guard.ts";
+import { DeviceIndex, deviceKey } from "./device_index.ts";
 import { NodeIndex } from "./node_index.ts";
 import type { ObjectCache } from "./port.ts";
 import { nodeKey, podKey, projectNode } from "./project_node.ts";
@@ -53,6 +55,9 @@ export interface ProjectorCaches {
   pods: ObjectCache<Pod>;
   configmaps: ObjectCache<ConfigMap>;
   secrets: ObjectCache<Secret>;
+  /** With `models`; a cluster may lack both kinds, and then nodes hold no devices. */
+  devices?: ObjectCache<Device>;
+  models?: ObjectCache<DeviceModel>;
 }
 
 export interface ProjectorOptions {
@@ -64,12 +69,14 @@ export interface ProjectorOptions {
   lossGuard?: LossGuard;
 }
 
+const MODELS = qualifiedResource(GVR.deviceModels);
 const EMPTY: Projection = { generation: 0, digest: inventoryDigest([]), items: new Map() };
 
 export class Projector implements DesiredSource {
   readonly #options: ProjectorOptions;
   readonly #log = roomLogger("cloud", "controllers", "projector");
   readonly #index = new NodeIndex();
+  readonly #devices = new DeviceIndex();
   readonly #items = new TravelItems();
   readonly #visible = new Map<string, Projection>();
   readonly #listeners = new Map<string, Set<() => void>>();
@@ -94,6 +101,14 @@ export class Projector implements DesiredSource {
     secrets.subscribe((change) =>
       this.#onNeeded(GVR.secrets, (change.after ?? change.before)!, !change.after)
     );
+    options.caches.devices?.subscribe((change) => {
+      const device = (change.after ?? change.before)!;
+      if (!change.after) this.#items.forget(deviceKey(device));
+      this.#markDirty(this.#devices.apply(change));
+    });
+    options.caches.models?.subscribe((change) => {
+      this.#onNeeded(GVR.deviceModels, (change.after ?? change.before)!, !change.after);
+    });
   }
 
   /** Digests made so far: the cost of projecting. */
@@ -205,6 +220,7 @@ export class Projector implements DesiredSource {
     const key = objectKey(gvr, object.metadata.namespace, object.metadata.name ?? "");
     if (isGone) this.#items.forget(key);
     this.#markDirty(this.#index.usersOf(key));
+    this.#markDirty(this.#devices.usersOf(key));
   }
 
   #markDirty(nodes: Iterable<string>): void {
@@ -267,8 +283,10 @@ export class Projector implements DesiredSource {
     return projectNode({
       node: caches.nodes.get(undefined, node),
       pods: this.#index.podsOf(node),
+      devices: this.#devices.devicesOf(node),
       find: (key) => {
         const { resource, namespace, name } = parseObjectKey(key);
+        if (resource === MODELS) return caches.models?.get(namespace, name);
         const cache = resource === GVR.secrets.resource ? caches.secrets : caches.configmaps;
         return cache.get(namespace, name);
       },

@@ -14,6 +14,7 @@ import type { KubeClient } from "../kube/port.ts";
 import { eventRepeat, eventSubject, eventToCreate, isSameEvent } from "./event_report.ts";
 import { metadataPatch, nodeStatus, registration } from "./node_report.ts";
 import { mergePodStatus } from "./pod_status.ts";
+import type { DeviceReports } from "./device_reports.ts";
 import type { ObjectCache } from "./port.ts";
 import type { SiteIntents } from "./site_intents.ts";
 
@@ -29,6 +30,7 @@ export interface ReportSinkOptions {
   pods: ObjectCache<Pod>;
   nodes: ObjectCache<Node>;
   intents: SiteIntents;
+  deviceReports: DeviceReports;
 }
 
 export class KubeReportSink implements ReportSink {
@@ -52,7 +54,7 @@ export class KubeReportSink implements ReportSink {
         case "event":
           return await this.#event(node, report.event, signal);
         case "device_status":
-          return dropped("devices are not served here");
+          return await this.#options.deviceReports.apply(node, report, signal);
         case "intent":
           return await this.#options.intents.apply(node, report.intent, signal);
       }
@@ -155,6 +157,10 @@ export class KubeReportSink implements ReportSink {
   async #event(node: string, event: Event, signal: AbortSignal): Promise<ReportOutcome> {
     const subject = eventSubject(node, event);
     if (subject.kind === "refused") return dropped(subject.reason);
+    if (subject.kind === "device") {
+      const { refusal } = await this.#options.deviceReports.own(node, subject, signal);
+      if (refusal !== undefined) return dropped(refusal);
+    }
     if (subject.kind === "pod" && this.#ended.get(subject.uid) !== node) {
       const { namespace, name } = subject;
       const pod = this.#options.pods.get(namespace, name);

@@ -4,6 +4,8 @@ import { GVR } from "../../shared/k8s/gvr.ts";
 import type { Event, Node, Pod, PodStatus } from "../../shared/k8s/types.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import type { Report } from "../../shared/wire/report.ts";
+import type { Device } from "../../shared/k8s/devices.ts";
+import { DeviceReports } from "./device_reports.ts";
 import { KubeReportSink } from "./report_sink.ts";
 import { SimClock } from "../../shared/testing/sim_clock.ts";
 import { SiteIntents } from "./site_intents.ts";
@@ -24,7 +26,8 @@ function startWorld() {
   scope.spawn("pods", (signal) => pods.run(signal));
   scope.spawn("nodes", (signal) => nodes.run(signal));
   const intents = new SiteIntents({ kube, clock: new SimClock() });
-  const sink = new KubeReportSink({ kube, pods, nodes, intents });
+  const deviceReports = new DeviceReports({ kube, devices: kube.cache<Device>(GVR.devices) });
+  const sink = new KubeReportSink({ kube, pods, nodes, intents, deviceReports });
   return {
     kube,
     apply: (report: Report, node = "n1") => sink.apply(node, report, SIGNAL),

@@ -36,7 +36,7 @@ class Cloud implements AsyncDisposable {
     const random = new SystemRandom();
     const kube = inProcessKube(server.fetchAs(SYSTEM));
     this.kube = kube;
-    const namespaced = allKinds().filter((kind) => kind.namespaced)
+    const namespaced = allKinds().filter((kind) => kind.namespaced && !kind.view)
       .map(({ group, version, plural }) => ({ group, version, resource: plural }));
     this.controllers = new Controllers({
       kube,

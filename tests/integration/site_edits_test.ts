@@ -5,6 +5,7 @@
  */
 import { assertEquals } from "@std/assert";
 import { projectNode } from "../../cloud/controllers/project_node.ts";
+import { DeviceReports } from "../../cloud/controllers/device_reports.ts";
 import { KubeReportSink } from "../../cloud/controllers/report_sink.ts";
 import { SiteIntents } from "../../cloud/controllers/site_intents.ts";
 import { MemoryKube } from "../../cloud/controllers/testing/memory_kube.ts";
@@ -14,6 +15,7 @@ import type { Intent } from "../../edge/intents/port.ts";
 import { DurableOutbox } from "../../edge/meta/outbox.ts";
 import { TestNode, testPod } from "../../edge/pods/testing.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
+import type { Device } from "../../shared/k8s/devices.ts";
 import { GVR } from "../../shared/k8s/gvr.ts";
 import type { Event, Node, Pod } from "../../shared/k8s/types.ts";
 import { SeededRandom } from "../../shared/random.ts";
@@ -41,7 +43,10 @@ class SiteWorld implements AsyncDisposable {
     this.#scope.spawn("pods", (signal) => this.#pods.run(signal));
     this.#scope.spawn("nodes", (signal) => nodes.run(signal));
     const intents = new SiteIntents({ kube: this.kube, clock: node.clock });
-    this.#sink = new KubeReportSink({ kube: this.kube, pods: this.#pods, nodes, intents });
+    const devices = this.kube.cache<Device>(GVR.devices);
+    const deviceReports = new DeviceReports({ kube: this.kube, devices });
+    const caches = { pods: this.#pods, nodes };
+    this.#sink = new KubeReportSink({ kube: this.kube, ...caches, intents, deviceReports });
   }
 
   static async start(): Promise<SiteWorld> {

@@ -40,7 +40,7 @@ function statusOfDevice(device: KubeObject): KubeObject {
     metadata: {
       name,
       ...(namespace === undefined ? {} : { namespace }),
-      uid,
+      uid: ownUid(uid),
       ...(resourceVersion === undefined ? {} : { resourceVersion }),
       ...(creationTimestamp === undefined ? {} : { creationTimestamp }),
       ownerReferences: [{
@@ -55,6 +55,12 @@ function statusOfDevice(device: KubeObject): KubeObject {
     spec: {},
     status: reportedPart(device["status"]),
   };
+}
+
+/** An object is never its own owner: the first group of the device's uid, inverted. */
+function ownUid(uid: string): string {
+  const head = (~parseInt(uid.slice(0, 8), 16) >>> 0).toString(16).padStart(8, "0");
+  return head + uid.slice(8);
 }
 
 function reportedPart(status: unknown): JsonObject {

@@ -13,6 +13,8 @@ export interface TableOptions {
   includeObject: IncludeObject;
   /** Epoch milliseconds, for ages. */
   nowMs: number;
+  /** How an object of a row is written, where that is not as it is stored. */
+  shown?: (object: KubeObject) => KubeObject;
   /** False for the second and later events of a watch. Default true. */
   withColumns?: boolean;
 }
@@ -49,7 +51,7 @@ export function toTable(
     rows: objects.map((object) => ({
       cells: columns.map((column) => column.cell(object, options.nowMs)),
       ...conditionsOf(object),
-      ...objectOf(object, options.includeObject),
+      ...objectOf(options.shown?.(object) ?? object, options.includeObject),
     })),
   };
 }
