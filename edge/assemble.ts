@@ -36,7 +36,9 @@ import { DurablePodRecords } from "./meta/pod_records.ts";
 import { sealSecrets } from "./meta/seal_secrets.ts";
 import { NodeReporter } from "./node/node_reporter.ts";
 import type { MachineFacts } from "./node/port.ts";
+import { Stats } from "./node/stats/stats.ts";
 import { POD_AGENT_DEFAULTS, PodAgent, type PodAgentOptions } from "./pods/agent.ts";
+import { podId, podLogDir } from "./pods/to_cri.ts";
 import type { Mounter } from "./pods/volumes/mounter.ts";
 
 /** The machine under the rooms. */
@@ -122,7 +124,8 @@ export async function assembleEdge(
     clock: ports.clock,
     time: () => time.status(),
   });
-  const api = buildLocalApi(ports, { memory, agent, facts, link });
+  const stats = buildStats(config, ports, agent);
+  const api = buildLocalApi(ports, { memory, agent, facts, link, stats });
   return {
     memory,
     agent,
@@ -205,11 +208,32 @@ interface ApiSources {
   agent: PodAgent;
   facts: EdgeFactsView;
   link: LinkHolder;
+  stats: Stats;
+}
+
+function buildStats(
+  { nodeName, dataDir, pods }: EdgeConfig,
+  { clock, runtime, host, cgroupDir }: EdgePorts,
+  agent: PodAgent,
+): Stats {
+  return new Stats({
+    nodeName,
+    runtime,
+    pods: () => agent.localPods.list(),
+    podCgroup: (pod) => agent.cgroupOf(pod),
+    podDir: (uid) => join(dataDir, "pods", uid),
+    podLogDir: (pod) => podLogDir(podId(pod), resolve(pods.logsDir)),
+    dataDir,
+    cgroupDir,
+    cgroupV2: host.cgroupV2,
+    clock,
+    residentBytes: () => Deno.memoryUsage().rss,
+  });
 }
 
 function buildLocalApi(
   { clock, apiToken }: EdgePorts,
-  { memory, agent, facts, link }: ApiSources,
+  { memory, agent, facts, link, stats }: ApiSources,
 ): LocalApi {
   const startedAtMs = clock.monotonicMs();
   return createLocalApi({
@@ -220,6 +244,7 @@ function buildLocalApi(
     },
     facts,
     intents: memory.intents,
+    stats,
     token: apiToken,
     changes: merge([agent.changes, memory.ledger.changes, memory.events.changes, link.changes]),
     process: () => {

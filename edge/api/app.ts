@@ -24,6 +24,7 @@ import type { EdgeFacts, LocalObjects, LocalPods } from "./port.ts";
 import { addActs } from "./site/acts.ts";
 import { makeDiff } from "./site/diff.ts";
 import { explainPod, type Why } from "./site/why.ts";
+import { addStats, type LocalStats } from "./stats/routes.ts";
 import { statusResponse } from "./status_error.ts";
 import { streamBody } from "./stream_body.ts";
 
@@ -32,6 +33,8 @@ export interface LocalApiOptions {
   objects: LocalObjects;
   facts: EdgeFacts;
   intents: Intents;
+  /** What node and pods use; without it the paths are not served. */
+  stats?: LocalStats;
   /** What acts must show; without one nobody may act. */
   token?: string | undefined;
   /** Notified whenever pods, objects, events or the node may have changed. */
@@ -67,6 +70,7 @@ export function createLocalApi(options: LocalApiOptions): LocalApi {
   addKube(app, options);
   addLogs(app, kubelet, options);
   addOwn(app, options);
+  if (options.stats) { for (const each of [app, kubelet]) addStats(each, options.stats); }
   addActs(app, options);
   addSite(app, options);
   addMethodRefusal(app);

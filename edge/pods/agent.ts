@@ -12,7 +12,7 @@ import type { LocalPods } from "../api/port.ts";
 import type { ContainerRuntime } from "../cri/port.ts";
 import type { EventLog, Ledger, PodRecords } from "../meta/port.ts";
 import { Admissions } from "./admission.ts";
-import type { CgroupDriver, HostFacts } from "./cgroup.ts";
+import { type CgroupDriver, cgroupParent, type HostFacts } from "./cgroup.ts";
 import { ContainerStarter } from "./container_starter.ts";
 import { ContainerStopper } from "./container_stopper.ts";
 import type { DnsSettings } from "./dns.ts";
@@ -181,6 +181,11 @@ export class PodAgent {
 
   runtimeState(): RuntimeState {
     return this.#watch.state;
+  }
+
+  /** Where a pod's cgroup lies, as CRI writes a parent. */
+  cgroupOf(pod: Pod): string {
+    return cgroupParent(pod, this.#watch.cgroupDriver());
   }
 }
 
