@@ -1,6 +1,6 @@
 /** One container from image to running: pull, resolve, create, start; and why it did not work. */
-import { errorChain } from "../../shared/errors.ts";
-import type { Container, Pod } from "../../shared/k8s/types.ts";
+import { AppError, errorChain } from "../../shared/errors.ts";
+import type { Container, EphemeralContainer } from "../../shared/k8s/types.ts";
 import type { ContainerRuntime } from "../cri/port.ts";
 import { resolveEnv } from "./env.ts";
 import type { PodWork, WorkSignals } from "./executor.ts";
@@ -11,8 +11,9 @@ import type { LogLinks } from "./housekeeping/log_links.ts";
 import { ImageError, type Images, type PresentImage } from "./images.ts";
 import { containerHash } from "./marks.ts";
 import type { NodeView } from "./node_view.ts";
-import { type ObservedSandbox, runsOf } from "./observed.ts";
+import { type ObservedPod, type ObservedSandbox, runsOf } from "./observed.ts";
 import type { StartContainer, Waiting } from "./plan.ts";
+import { type ContainerRole, findContainer } from "./pod_containers.ts";
 import type { PodEvents } from "./pod_events.ts";
 import { etcHosts, writeContainerFiles } from "./pod_files.ts";
 import {
@@ -65,7 +66,8 @@ export class ContainerStarter {
   async start(work: PodWork, action: StartContainer, context: StartContext): Promise<void> {
     const { runtime, events, images, node, gate, links } = this.#options;
     const pod = work.pod!; // starts are planned only for desired pods
-    const container = specOf(pod, action);
+    // The plan was made from this very spec.
+    const { container } = findContainer(pod, action.name)!;
     // The plan was made from this very observation.
     const sandbox = work.observed.sandboxes.find((s) => s.id === action.sandboxId)!;
     const { shutdown, patient } = context.signals;
@@ -74,7 +76,7 @@ export class ContainerStarter {
     const image = await images.ensure({
       ref: work.ref,
       container,
-      init: action.init,
+      role: action.role,
       sandboxConfig,
       pullSecrets: node.pullSecrets(pod),
       ranBefore: runsOf(work.observed, container.name).some((r) => r.hash === hash),
@@ -88,7 +90,7 @@ export class ContainerStarter {
       const request = { podSandboxId: sandbox.id, config, sandboxConfig };
       const create = () => runtime.createContainer(request, shutdown);
       const containerId = await step("CreateContainerError", create);
-      const about = { name, init: action.init };
+      const about = { name, role: action.role };
       // Written while the runtime starts it: the event's commit costs no time of the start.
       const told = this.#normal(work, "Created", `Created container: ${name}`, about);
       try {
@@ -102,7 +104,7 @@ export class ContainerStarter {
       type: "Normal",
       reason: "Started",
       message: `Started container ${name}`,
-      container: { name, init: action.init },
+      container: { name, role: action.role },
     });
     const dir = podLogDir(work.ref, node.criContext().podLogsDir);
     await links.put({
@@ -135,13 +137,13 @@ export class ContainerStarter {
         type: "Warning",
         reason: "FailedPostStartHook",
         message: "PostStartHook failed",
-        container: { name: action.name, init: action.init },
+        container: { name: action.name, role: action.role },
       });
       await stopper.stop({
         ref,
         containerId,
         container,
-        isInit: action.init,
+        role: action.role,
         preStop: container.lifecycle?.preStop,
         podIp,
         graceSeconds: work.pod?.spec.terminationGracePeriodSeconds ?? GRACE_SECONDS_DEFAULT,
@@ -168,7 +170,14 @@ export class ContainerStarter {
     const env = resolveEnv(pod, container, node.source(pod), facts);
     const context = node.criContext();
     const mounts = await volumes.mounts(container, given.volumes, env);
-    const start = { attempt: action.attempt, imageRef: image.ref, imageUser: image.user, env };
+    const targetId = targetOf(container, work.observed);
+    const start = {
+      attempt: action.attempt,
+      imageRef: image.ref,
+      imageUser: image.user,
+      env,
+      ...(targetId ? { targetId } : {}),
+    };
     // Once without the files: what is refused shall leave nothing behind.
     toContainerConfig(pod, container, { ...start, mounts }, context);
     const logDir = podLogDir(work.ref, context.podLogsDir);
@@ -185,7 +194,7 @@ export class ContainerStarter {
 
   /** Events and waiting reason for a start that failed. */
   async explain(work: PodWork, action: StartContainer, error: unknown): Promise<Waiting> {
-    const about = { name: action.name, init: action.init };
+    const about = { name: action.name, role: action.role };
     const emit = (message: string) =>
       this.#options.events.emit(work.ref, {
         type: "Warning",
@@ -207,15 +216,19 @@ export class ContainerStarter {
     work: PodWork,
     reason: string,
     message: string,
-    container: { name: string; init: boolean },
+    container: { name: string; role: ContainerRole },
   ): Promise<void> {
     return this.#options.events.emit(work.ref, { type: "Normal", reason, message, container });
   }
 }
 
-function specOf(pod: Pod, action: StartContainer): Container {
-  const list = action.init ? pod.spec.initContainers ?? [] : pod.spec.containers;
-  return list.find((c) => c.name === action.name)!; // the plan was made from this very spec
+/** The id of the container whose processes an ephemeral one shall see. */
+function targetOf(container: EphemeralContainer, observed: ObservedPod): string | undefined {
+  const { targetContainerName: target } = container;
+  if (!target) return undefined;
+  const run = runsOf(observed, target)[0];
+  if (run) return run.id;
+  throw new AppError("not_found", `unable to find target container ${target}`);
 }
 
 async function step<T>(reason: string, work: () => T | Promise<T>): Promise<T> {

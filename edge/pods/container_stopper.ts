@@ -9,6 +9,7 @@ import type { Container, LifecycleHandler } from "../../shared/k8s/types.ts";
 import type { PodRef } from "../../shared/wire/report.ts";
 import type { ContainerRuntime } from "../cri/port.ts";
 import { HookError, type Hooks } from "./hooks.ts";
+import type { ContainerRole } from "./pod_containers.ts";
 import type { PodEvents } from "./pod_events.ts";
 import { OverdueError, within } from "./within.ts";
 
@@ -19,7 +20,7 @@ export interface StopRequest {
   ref: PodRef;
   containerId: string;
   container: Container;
-  isInit: boolean;
+  role: ContainerRole;
   preStop: LifecycleHandler | undefined;
   podIp: string;
   graceSeconds: number;
@@ -78,12 +79,12 @@ export class ContainerStopper {
   }
 
   #tell(
-    { ref, container, isInit }: StopRequest,
+    { ref, container, role }: StopRequest,
     type: "Normal" | "Warning",
     reason: string,
     message: string,
   ): Promise<void> {
-    const about = { name: container.name, init: isInit };
+    const about = { name: container.name, role };
     return this.#options.events.emit(ref, { type, reason, message, container: about });
   }
 }

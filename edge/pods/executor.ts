@@ -5,7 +5,7 @@
  */
 import type { Clock } from "../../shared/clock.ts";
 import { AppError, errorChain, InvariantError, isAppError } from "../../shared/errors.ts";
-import type { Container, Pod, PodStatus } from "../../shared/k8s/types.ts";
+import type { Pod, PodStatus } from "../../shared/k8s/types.ts";
 import type { PodRef } from "../../shared/wire/report.ts";
 import type { ContainerRuntime } from "../cri/port.ts";
 import { type BackoffTable, nextBackoff } from "./backoff_table.ts";
@@ -17,6 +17,7 @@ import { ImageError } from "./images.ts";
 import type { NodeView } from "./node_view.ts";
 import type { ObservedPod } from "./observed.ts";
 import type { PodAction, StartContainer, Waiting } from "./plan.ts";
+import { findContainer } from "./pod_containers.ts";
 import type { PodEvents } from "./pod_events.ts";
 import { podLogDir, toSandboxConfig } from "./to_cri.ts";
 import { type PodVolumes, type PreparedVolumes, VolumeError } from "./volumes/pod_volumes.ts";
@@ -119,17 +120,19 @@ export class PodExecutor {
       case "remove_container":
         await runtime.removeContainer(action.containerId, shutdown);
         return await removeLog(action.logPath);
-      case "stop_container":
+      case "stop_container": {
+        const found = findContainer(work.pod, action.name);
         return await stopper.stop({
           ref: work.ref,
           containerId: action.containerId,
-          container: specOf(work.pod, action.name) ?? { name: action.name },
-          isInit: isInit(work.pod, action.name),
+          container: found?.container ?? { name: action.name },
+          role: found?.role ?? "main",
           preStop: action.preStop,
           podIp: node.podIp(work.pod, work.observed),
           graceSeconds: action.graceSeconds,
           message: action.message,
         }, patient);
+      }
       case "start_container":
         throw new InvariantError("starts are carried out by #startAll");
     }
@@ -240,15 +243,6 @@ function rethrowUnlessFailure(error: unknown, signals: WorkSignals): void {
   for (let cause = error; cause instanceof Error; cause = cause.cause) {
     if (isAppError(cause, "unavailable")) throw cause;
   }
-}
-
-function specOf(pod: Pod | undefined, name: string): Container | undefined {
-  return [...pod?.spec?.containers ?? [], ...pod?.spec?.initContainers ?? []]
-    .find((c) => c.name === name);
-}
-
-function isInit(pod: Pod | undefined, name: string): boolean {
-  return pod?.spec?.initContainers?.some((c) => c.name === name) ?? false;
 }
 
 async function removeLog(path: string): Promise<void> {

@@ -12,6 +12,7 @@ import type { ContainerRuntime } from "../cri/port.ts";
 import { type BackoffTable, backoffUntil, nextBackoff } from "./backoff_table.ts";
 import { Gate } from "./gate.ts";
 import { type AuthConfig, type ImageName, parseImageName, pullCredentials } from "./image_name.ts";
+import type { ContainerRole } from "./pod_containers.ts";
 import type { PodEvents } from "./pod_events.ts";
 import type { ImageUser } from "./security.ts";
 
@@ -32,7 +33,7 @@ export class ImageError extends Error {
 export interface ImageRequest {
   ref: PodRef;
   container: Container;
-  init: boolean;
+  role: ContainerRole;
   sandboxConfig: PodSandboxConfig;
   pullSecrets: readonly Secret[];
   /** This pod has run this very container here before, so the image on disk may serve it again. */
@@ -234,7 +235,7 @@ export class Images {
     reason: string,
     message: string,
   ): Promise<void> {
-    const container = { name: request.container.name, init: request.init };
+    const container = { name: request.container.name, role: request.role };
     return this.#options.events.emit(request.ref, { type, reason, message, container });
   }
 }

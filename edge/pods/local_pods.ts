@@ -6,6 +6,7 @@ import type { ContainerStatus, Pod } from "../../shared/k8s/types.ts";
 import type { ContainerLog, LocalPods } from "../api/port.ts";
 import type { ContainerRuntime } from "../cri/port.ts";
 import type { Ledger, PodRecords } from "../meta/port.ts";
+import { findContainer } from "./pod_containers.ts";
 import { podId, podLogDir } from "./to_cri.ts";
 
 export interface AgentPodsOptions {
@@ -58,6 +59,7 @@ export class AgentPods implements LocalPods {
     const status = [
       ...(pod.status?.containerStatuses ?? []),
       ...(pod.status?.initContainerStatuses ?? []),
+      ...(pod.status?.ephemeralContainerStatuses ?? []),
     ].find((s) => s.name === name);
     if (!status) throw noStatus(pod, name);
     const containerId = query.previous ? previousId(pod, status) : currentId(pod, status);
@@ -119,8 +121,7 @@ function onlyContainer(pod: Pod): string {
 }
 
 function noStatus(pod: Pod, name: string): AppError {
-  const all = [...pod.spec.containers, ...pod.spec.initContainers ?? []];
-  return all.some((c) => c.name === name)
+  return findContainer(pod, name)
     ? waitingToStart(pod, name, "ContainerCreating")
     : new AppError("invalid", `container ${name} is not valid for pod ${pod.metadata.name}`);
 }

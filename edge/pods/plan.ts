@@ -18,12 +18,13 @@ import {
 } from "./observed.ts";
 import { planGarbage } from "./plan_garbage.ts";
 import { restartsAfter } from "./plan_restart.ts";
+import { type ContainerRole, ephemeralContainers, findContainer } from "./pod_containers.ts";
 import { healthOf, type PodHealth } from "./probes/health.ts";
 
 export interface StartContainer {
   kind: "start_container";
   name: string;
-  init: boolean;
+  role: ContainerRole;
   attempt: number;
   sandboxId: string;
   /** Set for a restart: the back-off entry to advance, by the moment the last run ended. */
@@ -138,8 +139,7 @@ function stopContainer(
 ): PodAction {
   const { id: containerId, name } = run;
   const graceSecondsLeft = Math.max(GRACE_SECONDS_MIN, grace);
-  const spec = [...pod?.spec?.containers ?? [], ...pod?.spec?.initContainers ?? []]
-    .find((c) => c.name === name);
+  const spec = findContainer(pod, name)?.container;
   const preStop = spec ? spec.lifecycle?.preStop : run.preStop;
   // Who gives no grace wants no farewell either.
   const hook = preStop && grace > 0 ? { preStop } : {};
@@ -232,9 +232,10 @@ function planContainers(pod: Pod, sandbox: ObservedSandbox, input: PlanInput): P
   const initialized = planInit(pod, sandbox, input, draft);
   if (initialized) {
     for (const container of pod.spec.containers) {
-      planContainer(pod, container, { sandbox, input, draft, init: false });
+      planContainer(pod, container, { sandbox, input, draft, role: "main" });
     }
   }
+  planEphemeral(pod, sandbox, input, draft);
   const { wakeAtMs, backingOff } = draft;
   const actions = draft.actions.length > 0 ? draft.actions : planGarbage(observed);
   return plan(actions, { wakeAtMs, backingOff });
@@ -248,28 +249,40 @@ function planInit(pod: Pod, sandbox: ObservedSandbox, input: PlanInput, draft: D
   for (const container of pod.spec.initContainers ?? []) {
     const last = here(container.name);
     if (isSidecar(container)) {
-      planContainer(pod, container, { sandbox, input, draft, init: true });
+      planContainer(pod, container, { sandbox, input, draft, role: "init" });
       if (!begun && !(last?.state === "running" && isStarted(input, container, last))) return false;
       continue;
     }
     if (begun || (last?.state === "exited" && last.exitCode === 0)) continue;
     if (last?.state === "running") return false;
     if (last && !shouldRestart(pod, container, last)) return false;
-    planContainer(pod, container, { sandbox, input, draft, init: true });
+    planContainer(pod, container, { sandbox, input, draft, role: "init" });
     return false;
   }
   return true;
+}
+
+/** Each runs once, also while the pod is still being initialized; none is waited for. */
+function planEphemeral(pod: Pod, sandbox: ObservedSandbox, input: PlanInput, draft: Draft): void {
+  for (const { name } of ephemeralContainers(pod)) {
+    const before = input.previous?.ephemeralContainerStatuses?.find((s) => s.name === name)?.state;
+    const ran = runsOf(input.observed, name).length > 0 || before?.running || before?.terminated;
+    if (ran) continue;
+    const sandboxId = sandbox.id;
+    draft.actions.push({ kind: "start_container", name, role: "ephemeral", attempt: 0, sandboxId });
+  }
 }
 
 interface ContainerPlace {
   sandbox: ObservedSandbox;
   input: PlanInput;
   draft: Draft;
-  init: boolean;
+  role: ContainerRole;
 }
 
 function planContainer(pod: Pod, container: Container, place: ContainerPlace): void {
-  const { sandbox, input, draft, init } = place;
+  const { sandbox, input, draft, role } = place;
+  const init = role === "init";
   const runs = runsOf(input.observed, container.name);
   const last = runs[0];
   const here = runs.find((c) => c.sandboxId === sandbox.id);
@@ -286,7 +299,7 @@ function planContainer(pod: Pod, container: Container, place: ContainerPlace): v
   const start: StartContainer = {
     kind: "start_container",
     name: container.name,
-    init,
+    role,
     attempt: nextAttempt(last, input.previous, container.name),
     sandboxId: sandbox.id,
   };

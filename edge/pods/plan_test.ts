@@ -342,7 +342,7 @@ Deno.test("planPod(): within the window nothing starts, and the plan says until 
   assertEquals(free.actions[0], {
     kind: "start_container",
     name: "a",
-    init: false,
+    role: "main",
     attempt: 1,
     sandboxId: "s0",
     backoff: { key, endedAtMs: NOW_MS - 1_000 },

@@ -3,6 +3,7 @@ import { errorChain } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { PodRef } from "../../shared/wire/report.ts";
 import type { EventLog } from "../meta/port.ts";
+import type { ContainerRole } from "./pod_containers.ts";
 
 /** kubelet's own bound for the message of an event. */
 const MESSAGE_CHARS_MAX = 1024;
@@ -12,8 +13,14 @@ export interface PodEvent {
   reason: string;
   message: string;
   /** Set when the event is about one container. */
-  container?: { name: string; init: boolean };
+  container?: { name: string; role: ContainerRole };
 }
+
+const LISTS: Record<ContainerRole, string> = {
+  init: "spec.initContainers",
+  main: "spec.containers",
+  ephemeral: "spec.ephemeralContainers",
+};
 
 export class PodEvents {
   readonly #events: EventLog;
@@ -24,7 +31,7 @@ export class PodEvents {
   }
 
   async emit(pod: PodRef, event: PodEvent): Promise<void> {
-    const list = event.container?.init ? "spec.initContainers" : "spec.containers";
+    const list = LISTS[event.container?.role ?? "main"];
     try {
       await this.#events.record({
         involvedObject: {

@@ -24,6 +24,7 @@ import type { RuntimeObserver } from "./observer.ts";
 import { planPod, type PodPlan, type Waiting } from "./plan.ts";
 import { heldWaiting, isCarriedOut, markReplaced, victimsOf, withSiteGrace } from "./plan_site.ts";
 import { DEADLINE_EXCEEDED, deadlineLeftMs, type PodVerdict } from "./plan_deadline.ts";
+import { findContainer } from "./pod_containers.ts";
 import type { PodEvents } from "./pod_events.ts";
 import type { SiteAct, SiteActs } from "./port.ts";
 import type { PodHealth } from "./probes/health.ts";
@@ -302,13 +303,9 @@ export class PodWorker {
         reason: "BackOff",
         message: `Back-off restarting failed container ${name} in pod ` +
           `${podName}_${namespace}(${uid})`,
-        container: { name, init: this.#isInit(name) },
+        container: { name, role: findContainer(this.#pod, name)?.role ?? "main" },
       });
     }
-  }
-
-  #isInit(name: string): boolean {
-    return this.#pod?.spec.initContainers?.some((c) => c.name === name) ?? false;
   }
 
   /** Writes the status when it differs from what is written. */

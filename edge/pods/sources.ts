@@ -1,5 +1,6 @@
 /** Ledger keys of the config maps, secrets and claims a pod reads. Pure. */
 import type { Container, Pod, Volume } from "../../shared/k8s/types.ts";
+import { podContainers } from "./pod_containers.ts";
 import { claimOf } from "./volumes/claim.ts";
 
 export function sourceKeys(pod: Pod): string[] {
@@ -12,9 +13,7 @@ export function sourceKeys(pod: Pod): string[] {
     addVolume(volume, add);
     add("persistentvolumeclaims", claimOf(volume, pod)?.name);
   }
-  for (const container of [...pod.spec?.containers ?? [], ...pod.spec?.initContainers ?? []]) {
-    addContainer(container, add);
-  }
+  for (const { container } of podContainers(pod)) addContainer(container, add);
   for (const { name } of pod.spec?.imagePullSecrets ?? []) add("secrets", name);
   return [...keys].sort();
 }

@@ -16,6 +16,7 @@ import { currentSandbox, newestSandbox, type ObservedPod } from "./observed.ts";
 import { isSidecar, type Waiting } from "./plan.ts";
 import type { PodVerdict } from "./plan_deadline.ts";
 import { restartsAfter } from "./plan_restart.ts";
+import { ephemeralContainers } from "./pod_containers.ts";
 import type { PodHealth } from "./probes/health.ts";
 import { qosClass } from "./qos.ts";
 
@@ -38,8 +39,8 @@ export interface StatusInput {
 export function podStatus(input: StatusInput): PodStatus {
   const { pod, observed, previous } = input;
   const initContainerStatuses = (pod.spec.initContainers ?? [])
-    .map((c) => containerStatus(c, input, true));
-  const containerStatuses = pod.spec.containers.map((c) => containerStatus(c, input, false));
+    .map((c) => containerStatus(c, input, "init"));
+  const containerStatuses = pod.spec.containers.map((c) => containerStatus(c, input, "main"));
   const phase = input.verdict
     ? "Failed"
     : phaseOf(pod, initContainerStatuses, containerStatuses, previous?.phase);
@@ -51,6 +52,8 @@ export function podStatus(input: StatusInput): PodStatus {
     containerStatuses,
   };
   if (initContainerStatuses.length > 0) status.initContainerStatuses = initContainerStatuses;
+  const ephemeral = ephemeralContainers(pod).map((c) => containerStatus(c, input, "ephemeral"));
+  if (ephemeral.length > 0) status.ephemeralContainerStatuses = ephemeral;
   const { reason, message } = input.verdict ?? previous ?? {};
   if (reason) status.reason = reason;
   if (message) status.message = message;

@@ -2,6 +2,7 @@
 import { toTime } from "../../shared/clock.ts";
 import type { Container, ContainerState, ContainerStatus } from "../../shared/k8s/types.ts";
 import { type ObservedContainer, runsOf } from "./observed.ts";
+import type { ContainerRole } from "./pod_containers.ts";
 import { isSidecar, shouldRestart, type Waiting } from "./plan.ts";
 import { healthOf } from "./probes/health.ts";
 import type { StatusInput } from "./status.ts";
@@ -9,12 +10,13 @@ import type { StatusInput } from "./status.ts";
 export function containerStatus(
   container: Container,
   input: StatusInput,
-  init: boolean,
+  role: ContainerRole,
 ): ContainerStatus {
+  const init = role === "init";
   const runs = runsOf(input.observed, container.name);
   const last = runs[0];
-  if (!last) return withoutRuns(container, input, init);
-  const waiting = waitingOf(container, last, input);
+  if (!last) return withoutRuns(container, input, role);
+  const waiting = role === "ephemeral" ? undefined : waitingOf(container, last, input);
   const status: ContainerStatus = {
     name: container.name,
     ready: false,
@@ -30,12 +32,12 @@ export function containerStatus(
     status.state = { running: { startedAt: toTime(last.startedAtMs) } };
     const { started, ready } = healthOf(input.health, container, last.id);
     status.started = started;
-    status.ready = ready && (!init || isSidecar(container));
+    status.ready = ready && (role === "main" || init && isSidecar(container));
   } else if (last.state === "exited" && !waiting && !last.replaced) {
     status.state = terminated(last, input);
     status.ready = init && !isSidecar(container) && last.exitCode === 0;
   } else {
-    status.state = { waiting: waiting ?? { reason: startingReason(input, init) } };
+    status.state = { waiting: waiting ?? { reason: startingReason(input) } };
     if (last.state === "exited") status.lastState = terminated(last, input);
   }
   if (!status.lastState && earlier) status.lastState = terminated(earlier, input);
@@ -54,22 +56,27 @@ function waitingOf(
   return isOver ? undefined : waiting;
 }
 
-function startingReason(input: StatusInput, init: boolean): string {
+function startingReason(input: StatusInput): string {
   const hasInit = (input.pod.spec.initContainers ?? []).length > 0;
-  return hasInit || init ? "PodInitializing" : "ContainerCreating";
+  return hasInit ? "PodInitializing" : "ContainerCreating";
 }
 
 /** Nothing in the runtime: not begun yet, ended long ago, or vanished while it was running. */
-function withoutRuns(container: Container, input: StatusInput, init: boolean): ContainerStatus {
+function withoutRuns(
+  container: Container,
+  input: StatusInput,
+  role: ContainerRole,
+): ContainerStatus {
   const before = [
     ...(input.previous?.containerStatuses ?? []),
     ...(input.previous?.initContainerStatuses ?? []),
+    ...(input.previous?.ephemeralContainerStatuses ?? []),
   ].find((s) => s.name === container.name);
   const waiting = input.waiting.get(container.name);
   if (before?.state?.terminated && !waiting) return before;
   const status: ContainerStatus = {
     name: container.name,
-    state: { waiting: waiting ?? { reason: startingReason(input, init) } },
+    state: { waiting: waiting ?? { reason: startingReason(input) } },
     ready: false,
     started: false,
     restartCount: before?.restartCount ?? 0,
@@ -89,12 +96,18 @@ function withoutRuns(container: Container, input: StatusInput, init: boolean): C
       },
     };
     if (input.pod.metadata.deletionTimestamp) status.state = status.lastState;
+    if (role === "ephemeral") return onceOnly(status);
   } else if (before?.state?.terminated) {
     status.lastState = before.state;
   } else if (before?.lastState) {
     status.lastState = before.lastState;
   }
   return status;
+}
+
+/** An ephemeral container that vanished has ended: there is no next run. */
+function onceOnly({ lastState, ...status }: ContainerStatus): ContainerStatus {
+  return { ...status, state: lastState ?? {}, restartCount: 0 };
 }
 
 function terminated(run: ObservedContainer, input: StatusInput): ContainerState {

@@ -129,6 +129,8 @@ export interface ContainerStart {
   imageUser: ImageUser;
   env: ReadonlyMap<string, string>;
   mounts: MountInit[];
+  /** Of an ephemeral container: the container whose processes it sees. */
+  targetId?: string;
 }
 
 /** Throws AppError "invalid" when runAsNonRoot cannot be kept. */
@@ -157,7 +159,9 @@ export function toContainerConfig(
       resources: containerResources(pod, container, context.host),
       securityContext: containerSecurity(pod, container, {
         imageUser: start.imageUser,
-        namespaceOptions: namespaces(pod),
+        namespaceOptions: start.targetId
+          ? { ...namespaces(pod), pid: NamespaceMode.TARGET, targetId: start.targetId }
+          : namespaces(pod),
         seccompDir: context.seccompDir,
         maskedPaths: context.host.maskedPaths,
       }),

@@ -1,4 +1,4 @@
-/** A container's own restart policy and its rules by exit code; the first rule that fits decides. */
+/** A container's own restart policy and its rules by exit code; the first that fits decides. */
 import type { Container } from "../../../shared/k8s/types.ts";
 import { checkOneOf, checkOptionalOneOf } from "./checks.ts";
 import { type FieldError, invalidValue, required } from "./field_error.ts";

@@ -12,6 +12,7 @@ import type { Container, ContainerStatus, Pod, PodStatus } from "../../../shared
 import type { PodRef } from "../../../shared/wire/report.ts";
 import { Gate } from "../gate.ts";
 import { type ObservedContainer, type ObservedPod, runsOf } from "../observed.ts";
+import type { ContainerRole } from "../pod_containers.ts";
 import type { PodEvents } from "../pod_events.ts";
 import type { Checked, Checker } from "./checker.ts";
 import type { ContainerHealth, PodHealth, ProbeKind } from "./health.ts";
@@ -58,7 +59,7 @@ interface Probed {
   ref: PodRef;
   runId: string;
   container: Container;
-  isInit: boolean;
+  role: ContainerRole;
   podIp: string;
   /** Being deleted: only readiness is still of interest. */
   ending: boolean;
@@ -86,10 +87,10 @@ export class Prober {
     const { ref, pod } = input;
     const before = this.#pods.get(ref.uid);
     const now = new Map<string, Probed>();
-    for (const { container, isInit, run } of pod ? probedRuns(pod, input.observed) : []) {
+    for (const { container, role, run } of pod ? probedRuns(pod, input.observed) : []) {
       const probed = before?.get(run.id) ?? this.#begin(input, container, run);
       probed.container = container;
-      probed.isInit = isInit;
+      probed.role = role;
       probed.podIp = input.podIp;
       probed.ending = pod?.metadata.deletionTimestamp !== undefined;
       now.set(run.id, probed);
@@ -145,7 +146,7 @@ export class Prober {
       ref: input.ref,
       runId: run.id,
       container,
-      isInit: false,
+      role: "main",
       podIp: input.podIp,
       ending: false,
       entries,
@@ -219,7 +220,7 @@ export class Prober {
     await this.#options.events.emit(probed.ref, {
       type: "Warning",
       ...said,
-      container: { name: probed.container.name, init: probed.isInit },
+      container: { name: probed.container.name, role: probed.role },
     });
   }
 }
@@ -246,16 +247,16 @@ function wordsOf(
 function* probedRuns(
   pod: Pod,
   observed: ObservedPod,
-): Generator<{ container: Container; isInit: boolean; run: ObservedContainer }> {
+): Generator<{ container: Container; role: ContainerRole; run: ObservedContainer }> {
   const all = [
     ...(pod.spec?.initContainers ?? []).filter((c) => c.restartPolicy === "Always")
-      .map((container) => ({ container, isInit: true })),
-    ...(pod.spec?.containers ?? []).map((container) => ({ container, isInit: false })),
+      .map((container) => ({ container, role: "init" as const })),
+    ...(pod.spec?.containers ?? []).map((container) => ({ container, role: "main" as const })),
   ];
-  for (const { container, isInit } of all) {
+  for (const { container, role } of all) {
     if (!PROBE_KINDS.some((kind) => probeOf(container, kind))) continue;
     const run = runsOf(observed, container.name)[0];
-    if (run?.state === "running") yield { container, isInit, run };
+    if (run?.state === "running") yield { container, role, run };
   }
 }
 
