@@ -3,28 +3,25 @@
  * containerd, with both programs compiled (built when dist/ is missing or older than the sources).
  * Pods are timed by a watch on the API; memory is the kernel's own sum for the edge process.
  */
-import { fromFileUrl, join } from "@std/path";
+import { join } from "@std/path";
 import { type Clock, SystemClock } from "../../shared/clock.ts";
 import { AppError } from "../../shared/errors.ts";
 import type { Pod, WatchEvent } from "../../shared/k8s/types.ts";
 import { BUSYBOX_IMAGE } from "../../tests/support/images.ts";
-import { must } from "../../tests/support/process.ts";
-import { findPrograms, type Programs } from "../../tests/support/programs.ts";
+import { cpuPercent } from "../../tests/support/pod_measures.ts";
 import { type Site, startSite } from "../../tests/support/site.ts";
 import { until } from "../../tests/support/until.ts";
+import { builtPrograms } from "./built_programs.ts";
 import { type Memory, memoryOf } from "./memory.ts";
 import { type BenchOptions, type BenchResult, median, type Metric } from "./result.ts";
 import { run as benchStore } from "./store.ts";
 
-const ROOT = fromFileUrl(new URL("../../", import.meta.url));
 const PODS = 10;
 const STARTS = 5;
 const OBJECTS = 1_000;
 /** At rest means: the edge has given back what its start needed (edge/trim.ts), V8 its garbage. */
 const SETTLE_MS = 30_000;
-const IDLE_MS = 20_000;
-/** USER_HZ, the unit of process times in /proc, on every Linux there is. */
-const TICKS_PER_SECOND = 100;
+const IDLE_SECONDS = 20;
 
 const clock: Clock = new SystemClock();
 
@@ -42,7 +39,7 @@ export async function run(options: BenchOptions): Promise<BenchResult> {
     const pods = await timePods(site, signal);
     await clock.sleep(SETTLE_MS, signal);
     const busy = await memoryOf(site.edgeProcess.pid);
-    const cpu = await idleCpuPercent(site.edgeProcess.pid, signal);
+    const cpu = await cpuPercent(site.edgeProcess.pid, IDLE_SECONDS, signal);
     const cloud = await memoryOf(site.cloudProcess.pid);
     await deletePods(site);
     await fillStore(site);
@@ -84,23 +81,6 @@ const PEER = {
 /** What else the machine was doing: above one per core the figures are not the programs' own. */
 function load(): string {
   return Deno.loadavg().map((value) => value.toFixed(1)).join(" ");
-}
-
-/** The compiled programs, built anew when a source is younger than they are. */
-async function builtPrograms(): Promise<Programs> {
-  const programs = findPrograms(join(ROOT, "dist"));
-  const sides = ["edge", "cloud", "shared"].map((name) => join(ROOT, name));
-  for (const path of [programs.edge, programs.cloud]) {
-    const there = await Deno.stat(path).then((info) => info.isFile, () => false);
-    const newer = there
-      ? await must("find", [...sides, "-name", "*.ts", "-newer", path, "-print", "-quit"])
-      : "all";
-    if (newer.trim() === "") continue;
-    const args = ["task", "--quiet", "build"];
-    await must(Deno.execPath(), args, { cwd: ROOT, timeoutMs: 600_000 });
-    break;
-  }
-  return programs;
 }
 
 interface PodTimes {
@@ -225,20 +205,6 @@ async function edgeStarts(site: Site, signal: AbortSignal): Promise<number[]> {
   }
   await site.nodeIs("True");
   return times;
-}
-
-async function cpuTicks(pid: number): Promise<number> {
-  const stat = await Deno.readTextFile(`/proc/${pid}/stat`);
-  const fields = stat.slice(stat.lastIndexOf(")") + 2).split(" ");
-  return Number(fields[11]) + Number(fields[12]);
-}
-
-/** Share of one core over IDLE_MS. */
-async function idleCpuPercent(pid: number, signal: AbortSignal): Promise<number> {
-  const before = await cpuTicks(pid);
-  await clock.sleep(IDLE_MS, signal);
-  const ticks = await cpuTicks(pid) - before;
-  return ticks / TICKS_PER_SECOND / (IDLE_MS / 1000) * 100;
 }
 
 function podMetrics(times: PodTimes): Metric[] {

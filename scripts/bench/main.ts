@@ -9,7 +9,7 @@ import { type Bench, type BenchResult, formatTable } from "./result.ts";
 const HERE = dirname(fromFileUrl(import.meta.url));
 const OUT = join(dirname(dirname(HERE)), "dist", "bench");
 /** Files here that help benches and are none. */
-const HELPERS = ["main", "result", "memory"];
+const HELPERS = ["main", "result", "memory", "built_programs"];
 
 async function benchNames(): Promise<string[]> {
   const entries = await Array.fromAsync(Deno.readDir(HERE));
