@@ -30,7 +30,8 @@ export interface BufferCounts {
 }
 
 export type Place = "file" | "lost" | "nowhere";
-type PlaceOf = (stream: string, id: number) => Place;
+/** Where the records of a range of ids are that do not wait. */
+type PlacesOf = (stream: string, from: number, to: number) => (id: number) => Place;
 
 export class BulkBuffer {
   readonly streams = new Map<string, StreamBuffer>();
@@ -50,8 +51,8 @@ export class BulkBuffer {
     return this.streams.size === 0;
   }
 
-  /** `place` tells whether a record that is not here is in the file, went with one, or neither. */
-  add(sequence: number, ops: readonly RawOp[], place: PlaceOf = () => "file"): void {
+  /** `places` tells of records that are not here: in the file, gone with one, or neither. */
+  add(sequence: number, ops: readonly RawOp[], places: PlacesOf = () => () => "file"): void {
     let index = 0;
     for (const op of ops) {
       if (!isBulkOp(op)) continue;
@@ -65,8 +66,10 @@ export class BulkBuffer {
       }
       const ranges = op[2];
       for (let i = 0; i + 1 < ranges.length; i += 2) {
-        for (let id = ranges[i]!; id <= ranges[i + 1]!; id++) {
-          this.#remove(buffer, id, () => place(op[1], id));
+        const [from, to] = [ranges[i]!, ranges[i + 1]!]; // in pairs
+        let placeOf: ((id: number) => Place) | undefined;
+        for (let id = from; id <= to; id++) {
+          this.#remove(buffer, id, () => (placeOf ??= places(op[1], id, to))(id));
         }
       }
     }

@@ -50,8 +50,8 @@ export interface RowRange {
 export interface BulkTransaction {
   /** Returns the row's checksum. */
   insert(stream: number, row: BulkRow): number;
-  /** Size and checksum of the row that went; undefined when there was none. */
-  remove(stream: number, id: number): { bytes: number; crc: number } | undefined;
+  /** Removes what there is of a range of ids; size and checksum of each row that went. */
+  remove(stream: number, from: number, to: number): { bytes: number; crc: number }[];
   /** The oldest rows with an id above `after`, without their values. */
   oldest(stream: number, after: number, limit: number): RowFacts[];
 }
@@ -76,7 +76,8 @@ export interface BulkFile {
   /** Rows in order; `damaged` are ids whose rows fail their checksum; `sum` is over the rows. */
   rows(range: RowRange): { rows: BulkRow[]; damaged: number[]; sum: number };
   oldest(stream: number, after: number, limit: number): RowFacts[];
-  has(stream: number, id: number): boolean;
+  /** Which ids of a range there are. */
+  ids(stream: number, from: number, to: number): number[];
   /** What is wrong with the structure of the file, as far as a quick look tells. */
   check(): string | undefined;
   readonly size: number;

@@ -58,14 +58,20 @@ export function addRow(head: StreamHead, tx: BulkTransaction, row: BulkRow): voi
   head.bytes += rowBytes(row);
 }
 
-/** False when there was no such row. */
-export function removeRow(head: StreamHead, tx: BulkTransaction, id: number): boolean {
-  const gone = tx.remove(head.number, id);
-  if (!gone) return false;
-  head.sum = (head.sum ^ gone.crc) >>> 0;
-  head.rows--;
-  head.bytes -= gone.bytes;
-  return true;
+/** Removes what there is of a range of ids; says how many rows went. */
+export function removeRows(
+  head: StreamHead,
+  tx: BulkTransaction,
+  from: number,
+  to: number,
+): number {
+  const gone = tx.remove(head.number, from, to);
+  for (const { bytes, crc } of gone) {
+    head.sum = (head.sum ^ crc) >>> 0;
+    head.rows--;
+    head.bytes -= bytes;
+  }
+  return gone.length;
 }
 
 /** Takes back from `lost` what was saved. */
@@ -97,7 +103,7 @@ export function addDrops(
         : undefined;
       if (reason === undefined) return;
       if (policy.keep?.(id)) continue;
-      if (!removeRow(head, tx, id)) continue;
+      if (removeRows(head, tx, id, id) === 0) continue;
       countDrop(head, reason);
       dropped++;
     }

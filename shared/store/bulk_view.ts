@@ -127,13 +127,13 @@ export class BulkView implements Bulk {
 
   /** Takes the ops of a commit that is durable. */
   enqueue(sequence: number, ops: readonly RawOp[]): void {
-    this.#buffer.add(sequence, ops, this.#placeOf);
+    this.#buffer.add(sequence, ops, this.#placesOf);
   }
 
   /** For recovery: the ops of the journal that the file does not hold yet. */
   async replay(sequence: number, ops: readonly RawOp[]): Promise<void> {
     if (sequence <= this.#head.position) return;
-    this.#buffer.add(sequence, ops, this.#placeOf);
+    this.#buffer.add(sequence, ops, this.#placesOf);
     // operating time goes on where the journal left it
     const lastMs = ops.reduce((ms, op) => op[0] === 2 ? Math.max(ms, op[5]) : ms, 0);
     this.#baseUpMs = Math.max(this.#baseUpMs, lastMs);
@@ -381,19 +381,20 @@ export class BulkView implements Bulk {
     return this.#buffer.rows(stream)[0];
   }
 
-  /** Where a record is that does not wait. */
-  #placeOf = (stream: string, id: number): Place => {
+  /** Where the records of a range are that do not wait. */
+  #placesOf = (stream: string, from: number, to: number): (id: number) => Place => {
     const head = this.#head.streams[stream];
-    if (!head) return "nowhere";
+    if (!head) return () => "nowhere";
+    let there: Set<number>;
     try {
-      if (!this.#file || this.#damaged !== undefined) return "file";
-      if (this.#file.has(head.number, id)) return "file";
+      if (!this.#file || this.#damaged !== undefined) return () => "file";
+      there = new Set(this.#file.ids(head.number, from, to));
     } catch (error) {
       this.#failed(error);
-      return "file";
+      return () => "file";
     }
-    const isLost = id < recordId(this.#head.lostThrough + 1, 0) && (head.dropped.lost ?? 0) > 0;
-    return isLost ? "lost" : "nowhere";
+    const lostBefore = (head.dropped.lost ?? 0) > 0 ? recordId(this.#head.lostThrough + 1, 0) : 0;
+    return (id) => there.has(id) ? "file" : id < lostBefore ? "lost" : "nowhere";
   };
 
   /** Goes on from where it found one before: ids only rise. */

@@ -52,10 +52,11 @@ const STATEMENTS = {
   commit: "COMMIT",
   rollback: "ROLLBACK",
   insert: "INSERT OR REPLACE INTO records VALUES(?, ?, ?, ?, ?, ?, ?)",
-  remove: `DELETE FROM records WHERE stream = ? AND id = ? RETURNING ${SIZE} AS bytes, crc`,
+  remove: "DELETE FROM records WHERE stream = ? AND id BETWEEN ? AND ? " +
+    `RETURNING ${SIZE} AS bytes, crc`,
   oldest: `SELECT id, ${SIZE} AS bytes, at, up FROM records WHERE stream = ? AND id > ? ` +
     "ORDER BY id LIMIT ?",
-  has: "SELECT 1 FROM records WHERE stream = ? AND id = ?",
+  ids: "SELECT id FROM records WHERE stream = ? AND id BETWEEN ? AND ?",
   forward: `SELECT * ${IN_RANGE} ORDER BY id LIMIT ?`,
   backward: `SELECT * ${IN_RANGE} ORDER BY id DESC LIMIT ?`,
   setHead: "INSERT OR REPLACE INTO head VALUES(1, ?, ?)",
@@ -172,9 +173,9 @@ export class NativeBulk implements BulkFile, BulkTransaction {
     return crc;
   }
 
-  remove(stream: number, id: number): { bytes: number; crc: number } | undefined {
-    const row = this.#statements.remove.get(stream, id);
-    return row && { bytes: number(row.bytes), crc: number(row.crc) };
+  remove(stream: number, from: number, to: number): { bytes: number; crc: number }[] {
+    return this.#statements.remove.all(stream, from, to)
+      .map((row) => ({ bytes: number(row.bytes), crc: number(row.crc) }));
   }
 
   oldest(stream: number, after: number, limit: number): RowFacts[] {
@@ -191,8 +192,9 @@ export class NativeBulk implements BulkFile, BulkTransaction {
     );
   }
 
-  has(stream: number, id: number): boolean {
-    return guard("read", this.#path, () => this.#statements.has.get(stream, id) !== undefined);
+  ids(stream: number, from: number, to: number): number[] {
+    const found = guard("read", this.#path, () => this.#statements.ids.all(stream, from, to));
+    return found.map((row) => number(row.id));
   }
 
   rows(range: RowRange): { rows: BulkRow[]; damaged: number[]; sum: number } {

@@ -16,7 +16,9 @@ import { decodeCbor, encodeCbor } from "./value_codec.ts";
 const COMPACT_BYTES_MIN = 1024 * 1024;
 const ROWS_PER_FRAME = 500;
 
-type Act = [kind: 0, stream: number, row: BulkRow] | [kind: 1, stream: number, id: number];
+type Act =
+  | [kind: 0, stream: number, row: BulkRow]
+  | [kind: 1, stream: number, from: number, to: number];
 
 interface Logged {
   acts: Act[];
@@ -58,7 +60,7 @@ class SimBulk implements BulkFile {
       this.#inner.transact((tx) => {
         for (const act of acts) {
           if (act[0] === 0) tx.insert(act[1], act[2]);
-          else tx.remove(act[1], act[2]);
+          else tx.remove(act[1], act[2], act[3]);
         }
         return head;
       });
@@ -90,9 +92,9 @@ class SimBulk implements BulkFile {
           acts.push([0, stream, row]);
           return tx.insert(stream, row);
         },
-        remove: (stream, id) => {
-          acts.push([1, stream, id]);
-          return tx.remove(stream, id);
+        remove: (stream, from, to) => {
+          acts.push([1, stream, from, to]);
+          return tx.remove(stream, from, to);
         },
         oldest: (stream, after, limit) => tx.oldest(stream, after, limit),
       });
@@ -101,8 +103,8 @@ class SimBulk implements BulkFile {
     });
   }
 
-  has(stream: number, id: number): boolean {
-    return this.#inner.has(stream, id);
+  ids(stream: number, from: number, to: number): number[] {
+    return this.#inner.ids(stream, from, to);
   }
 
   rows(range: Parameters<BulkFile["rows"]>[0]): ReturnType<BulkFile["rows"]> {
