@@ -98,3 +98,10 @@ export interface BulkOpener {
 export function rowBytes(row: { key: string; value: Uint8Array }): number {
   return row.key.length + row.value.length;
 }
+
+/** How many of these rows make at most `bytesMax` together; at least the first. */
+export function rowsWithin(sizes: readonly number[], bytesMax = Infinity): number {
+  let bytes = 0;
+  const over = sizes.findIndex((size, i) => (bytes += size) > bytesMax && i > 0);
+  return over < 0 ? sizes.length : over;
+}

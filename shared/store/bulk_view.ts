@@ -8,7 +8,15 @@ import type { Clock } from "../clock.ts";
 import { AppError, errorChain, isAppError } from "../errors.ts";
 import { roomLogger } from "../log.ts";
 import { BulkBuffer, type Place } from "./bulk_buffer.ts";
-import type { BulkFile, BulkHead, BulkOpener, BulkRow, BulkTransaction } from "./bulk_file.ts";
+import {
+  type BulkFile,
+  type BulkHead,
+  type BulkOpener,
+  type BulkRow,
+  type BulkTransaction,
+  rowBytes,
+  rowsWithin,
+} from "./bulk_file.ts";
 import { addDrops, copyHead, emptyHead, loseAll, restore, streamOf } from "./bulk_head.ts";
 import { applyToFile } from "./bulk_apply.ts";
 import type { StoreLimits } from "./limits.ts";
@@ -199,6 +207,16 @@ export class BulkView implements Bulk {
     return records;
   }
 
+  readEncoded(stream: string, range: BulkRange): BulkRecord<Uint8Array<ArrayBuffer>>[] {
+    const records: BulkRecord<Uint8Array<ArrayBuffer>>[] = [];
+    for (const { value, ...row } of this.#rows(stream, range)) {
+      const plain = this.#options.codec.open(stream, row.key, value);
+      if (plain) records.push({ ...row, value: plain });
+      else this.#buffer.drop(stream, row.id, "damaged");
+    }
+    return records;
+  }
+
   stats(stream: string): StreamStats {
     const head = this.#head.streams[stream];
     const { appends, appended, removed, late, dropped } = this.#buffer.counts(stream);
@@ -347,8 +365,11 @@ export class BulkView implements Bulk {
       // of those that will not be there any more only the ones in this range take up room
       let goneIn = 0;
       for (const id of gone) if (id > after) goneIn++;
-      const asked = { stream: number, after, fromMs, toMs, newestFirst, limit: limit + goneIn };
       try {
+        const atMost = this.#rowsWithin(number, range, limit + goneIn, gone);
+        if (atMost !== undefined) waiting.length = 0;
+        const rowsMax = atMost ?? limit + goneIn;
+        const asked = { stream: number, after, fromMs, toMs, newestFirst, limit: rowsMax };
         const { rows, damaged } = this.#file.rows(asked);
         for (const id of damaged) this.#dropDamaged(stream, id);
         for (const row of rows) if (!gone.has(row.id)) stored.push(row);
@@ -358,7 +379,32 @@ export class BulkView implements Bulk {
     }
     // what waits is younger than all that is stored
     const all = newestFirst ? [...waiting.reverse(), ...stored] : [...stored, ...waiting];
-    return all.slice(0, limit);
+    const few = all.slice(0, limit);
+    return few.slice(0, rowsWithin(few.map(rowBytes), range.bytesMax));
+  }
+
+  /**
+   * How many rows of the file to read where bytes count, when that is fewer than there are: values
+   * are not read into memory to be left out.
+   */
+  #rowsWithin(
+    number: number,
+    { after = -1, fromMs, toMs, newestFirst, bytesMax }: BulkRange,
+    limit: number,
+    gone: ReadonlySet<number>,
+  ): number | undefined {
+    if (bytesMax === undefined || newestFirst || fromMs !== undefined || toMs !== undefined) return;
+    const facts = this.#file?.oldest(number, after, limit) ?? [];
+    let bytes = 0;
+    let first = true;
+    const over = facts.findIndex((row) => {
+      if (gone.has(row.id)) return false;
+      bytes += row.bytes;
+      const tooMuch = bytes > bytesMax && !first;
+      first = false;
+      return tooMuch;
+    });
+    return over < 0 ? undefined : over;
   }
 
   #dropDamaged(stream: string, id: number): void {

@@ -2,6 +2,7 @@
 import type { Clock } from "../clock.ts";
 import { applyToFile } from "./bulk_apply.ts";
 import { BulkBuffer } from "./bulk_buffer.ts";
+import { type BulkRow, rowBytes, rowsWithin } from "./bulk_file.ts";
 import { addDrops, copyHead, emptyHead } from "./bulk_head.ts";
 import { NativeBulk } from "./native_bulk.ts";
 import type { RawOp } from "./ops.ts";
@@ -41,14 +42,17 @@ export class MemoryBulk implements Bulk {
   }
 
   read<T>(stream: string, range: BulkRange): BulkRecord<T>[] {
-    const { after = -1, fromMs = -Infinity, toMs = Infinity, newestFirst = false, limit } = range;
-    const number = this.#head.streams[stream]?.number;
-    if (number === undefined || !this.#file) return [];
-    const asked = { stream: number, after, fromMs, toMs, newestFirst, limit };
-    return this.#file.rows(asked).rows.map(({ value, ...row }) => ({
+    return this.#rows(stream, range).map(({ value, ...row }) => ({
       ...row,
       value: this.#codec.decode(stream, row.key, value) as T, // as it was stored
     }));
+  }
+
+  readEncoded(stream: string, range: BulkRange): BulkRecord<Uint8Array<ArrayBuffer>>[] {
+    return this.#rows(stream, range).flatMap(({ value, ...row }) => {
+      const plain = this.#codec.open(stream, row.key, value);
+      return plain ? [{ ...row, value: plain }] : [];
+    });
   }
 
   stats(stream: string): StreamStats {
@@ -64,6 +68,15 @@ export class MemoryBulk implements Bulk {
   close(): void {
     this.#file?.close();
     this.#file = undefined;
+  }
+
+  #rows(stream: string, range: BulkRange): BulkRow[] {
+    const { after = -1, fromMs = -Infinity, toMs = Infinity, newestFirst = false, limit } = range;
+    const number = this.#head.streams[stream]?.number;
+    if (number === undefined || !this.#file) return [];
+    const asked = { stream: number, after, fromMs, toMs, newestFirst, limit };
+    const { rows } = this.#file.rows(asked);
+    return rows.slice(0, rowsWithin(rows.map(rowBytes), range.bytesMax));
   }
 
   #write(buffer: BulkBuffer): void {

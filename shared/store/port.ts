@@ -64,6 +64,11 @@ export interface BulkRange {
   toMs?: number;
   newestFirst?: boolean;
   limit: number;
+  /**
+   * Stops before the record that would make it more; the first one always comes. Bounds what is
+   * read into memory where nothing but `after` is said.
+   */
+  bytesMax?: number;
 }
 
 export interface Bulk {
@@ -71,6 +76,8 @@ export interface Bulk {
   declare(stream: string, policy: StreamPolicy): void;
   /** Records in order of their ids. */
   read<T>(stream: string, range: BulkRange): BulkRecord<T>[];
+  /** The same with values as plain CBOR, for those who only pass them on. */
+  readEncoded(stream: string, range: BulkRange): BulkRecord<Uint8Array<ArrayBuffer>>[];
   stats(stream: string): StreamStats;
   /** Operating time now; the scale of `upMs`. */
   upMs(): number;

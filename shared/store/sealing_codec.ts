@@ -57,9 +57,16 @@ export class SealingCodec implements ValueCodec {
   }
 
   decode(bucket: string, key: string, bytes: Uint8Array<ArrayBuffer>): unknown {
-    if (bytes[0] !== SEALED) return PLAIN_CODEC.decode(bucket, key, bytes);
-    const plain = this.#open(bucket, key, bytes);
+    const plain = this.open(bucket, key, bytes);
     return plain ? PLAIN_CODEC.decode(bucket, key, plain) : UNREADABLE;
+  }
+
+  open(
+    bucket: string,
+    key: string,
+    bytes: Uint8Array<ArrayBuffer>,
+  ): Uint8Array<ArrayBuffer> | undefined {
+    return bytes[0] === SEALED ? this.#open(bucket, key, bytes) : bytes;
   }
 
   #seal(bucket: string, key: string, plain: Uint8Array): Uint8Array<ArrayBuffer> {

@@ -5,6 +5,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { AppError, isAppError } from "../errors.ts";
 import { recordId, type Store, type StoreOp } from "./port.ts";
+import { decodeCbor } from "./value_codec.ts";
 
 export interface StoreUnderTest {
   store: Store;
@@ -200,6 +201,20 @@ function streams(test: Test): void {
     assertEquals(numbers(store, { newestFirst: true, fromMs: 1_002, toMs: 1_004 }), [3, 2]);
     const [first] = store.bulk.read("s", { limit: 1 });
     assertEquals([first?.id, first?.key, first?.atMs], [ids[0], "k0", 1_000]);
+  });
+  test("reads records encoded, and no more bytes than asked for", async (store) => {
+    const ids = await fill(store, 40);
+    const all = store.bulk.readEncoded("s", { limit: 100 });
+    const decoded = all.map(({ value }) => Object(decodeCbor(value)).n);
+    assertEquals(decoded, numbers(store));
+    const sizes = all.map(({ key, value }) => key.length + value.length);
+    const bytesMax = sizes[0]! + sizes[1]! + sizes[2]!;
+    assertEquals(numbers(store, { limit: 100, bytesMax }), [0, 1, 2]);
+    assertEquals(numbers(store, { limit: 100, bytesMax: 1 }), [0]);
+    await store.commit([{ op: "remove", stream: "s", ids: ids.slice(0, 20) }]);
+    await fill(store, 5);
+    assertEquals(numbers(store, { limit: 100, bytesMax: 1 }), [20]);
+    assertEquals(numbers(store, { limit: 3, bytesMax: 1e9 }), [20, 21, 22]);
   });
   test("removes records of streams, each counted once", async (store) => {
     const ids = await fill(store, 40);

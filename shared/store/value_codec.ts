@@ -13,6 +13,12 @@ export interface ValueCodec {
   encode(bucket: string, key: string, value: unknown): Uint8Array<ArrayBuffer>;
   /** The value, or UNREADABLE. */
   decode(bucket: string, key: string, bytes: Uint8Array<ArrayBuffer>): unknown;
+  /** Plain CBOR of the value, or undefined where `decode` says UNREADABLE. */
+  open(
+    bucket: string,
+    key: string,
+    bytes: Uint8Array<ArrayBuffer>,
+  ): Uint8Array<ArrayBuffer> | undefined;
 }
 
 const cbor = new Encoder({
@@ -36,6 +42,7 @@ export function decodeCbor(bytes: Uint8Array): unknown {
 }
 
 export const PLAIN_CODEC: ValueCodec = {
+  open: (_bucket, _key, bytes) => bytes,
   encode(bucket, key, value) {
     try {
       return encodeCbor(value);
