@@ -2,7 +2,7 @@
 import type { MessageInitShape } from "@bufbuild/protobuf";
 import type { LinuxContainerResourcesSchema } from "../../shared/gen/runtime/v1/api_pb.ts";
 import type { Container, Pod } from "../../shared/k8s/types.ts";
-import { amountOf, oomScore, type QosClass, qosClass } from "./qos.ts";
+import { amountOf, oomScore, overheadOf, type QosClass, qosClass } from "./qos.ts";
 
 export type CgroupDriver = "cgroupfs" | "systemd";
 
@@ -66,6 +66,19 @@ export function containerResources(pod: Pod, container: Container, host: HostFac
     memorySwapLimitInBytes: BigInt(host.swapLimits ? memory : 0),
     oomScoreAdj: BigInt(oomScore(pod, container, host.memoryBytes)),
     ...(host.cgroupV2 ? { unified: { "memory.oom.group": "1" } } : {}),
+  };
+}
+
+/** What the pod's RuntimeClass says the sandbox itself takes. */
+export function sandboxOverhead(pod: Pod): Resources {
+  const cpuMillis = overheadOf(pod, "cpu");
+  const memoryBytes = overheadOf(pod, "memory");
+  if (cpuMillis + memoryBytes === 0) return {};
+  return {
+    cpuPeriod: BigInt(CPU_PERIOD_US),
+    cpuQuota: BigInt(cpuQuota(cpuMillis)),
+    cpuShares: BigInt(cpuShares(cpuMillis)),
+    memoryLimitInBytes: BigInt(memoryBytes),
   };
 }
 

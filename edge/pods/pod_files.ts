@@ -4,12 +4,14 @@
  */
 import type { Container, Pod } from "../../shared/k8s/types.ts";
 import { TERMINATION_MESSAGE_PATH } from "./marks.ts";
-import { podHostname } from "./to_cri.ts";
+import { podFqdn, podHostname } from "./to_cri.ts";
 import type { MountInit } from "./to_cri.ts";
 
 const MESSAGE_BYTES_MAX = 4096;
 const LOG_TAIL_BYTES_MAX = 2048;
 const LOG_TAIL_LINES_MAX = 80;
+/** Stamps and tags of so many lines besides, and one line as long as runtimes write them. */
+const LOG_READ_BYTES_MAX = 24 * 1024;
 
 export interface HostsInput {
   podIps: readonly string[];
@@ -29,10 +31,8 @@ export function etcHosts(pod: Pod, input: HostsInput): string {
     return [head, input.hostFile.trimEnd(), ...tail, ""].join("\n");
   }
   const host = podHostname(pod);
-  const { subdomain } = pod.spec;
-  const domain = subdomain
-    ? `${host}.${subdomain}.${pod.metadata.namespace}.svc.${input.clusterDomain}\t`
-    : "";
+  const fqdn = podFqdn(pod, input.clusterDomain);
+  const domain = fqdn ? `${fqdn}\t` : "";
   return [
     "# Kubernetes-managed hosts file.",
     "127.0.0.1\tlocalhost",
@@ -79,33 +79,48 @@ export interface MessageQuery {
 
 /** What the container said of its end; "" when nothing. */
 export async function readTerminationMessage(query: MessageQuery): Promise<string> {
-  const said = query.file ? await readPart(query.file, { head: MESSAGE_BYTES_MAX }) : "";
+  const said = query.file ? text(await readEnd(query.file, MESSAGE_BYTES_MAX)) : "";
   if (said !== "" || !query.fallbackToLogs || query.exitCode === 0) return said;
-  if (!query.logPath) return "";
-  // Twice the bytes: stamps and tags of the log format go away below.
-  const tail = await readPart(query.logPath, { tail: 2 * LOG_TAIL_BYTES_MAX });
-  const lines = tail.split("\n").filter((line) => line !== "").slice(-LOG_TAIL_LINES_MAX);
-  const text = lines.map((line) => line.replace(/^\S+ std(?:out|err) \S+ ?/, "")).join("\n");
-  return text === "" ? "" : `${text}\n`.slice(-LOG_TAIL_BYTES_MAX);
+  return query.logPath ? logTail(await readEnd(query.logPath, LOG_READ_BYTES_MAX)) : "";
 }
 
-async function readPart(path: string, part: { head?: number; tail?: number }): Promise<string> {
+/** The last lines of a log without stamps, within both bounds; parts of a line are joined. Pure. */
+function logTail(log: Uint8Array): string {
+  const lines = text(log).split("\n").filter((line) => line !== "").slice(-LOG_TAIL_LINES_MAX);
+  const said = lines.map((line) => {
+    const found = /^\S+ std(?:out|err) ([PF])\S* ?(.*)$/s.exec(line);
+    // a line whose head was not read any more
+    if (!found) return "";
+    return found[1] === "P" ? found[2] : `${found[2]}\n`;
+  }).join("");
+  const bytes = new TextEncoder().encode(said);
+  return text(bytes.subarray(Math.max(0, bytes.length - LOG_TAIL_BYTES_MAX)));
+}
+
+/** Without the rest of a character that was cut through at the start. */
+function text(bytes: Uint8Array): string {
+  let start = 0;
+  while (start < 4 && ((bytes[start] ?? 0) & 0xc0) === 0x80) start++;
+  return new TextDecoder().decode(bytes.subarray(start));
+}
+
+async function readEnd(path: string, bytesMax: number): Promise<Uint8Array> {
   let file: Deno.FsFile | undefined;
   try {
     file = await Deno.open(path);
     const { size } = await file.stat();
-    const buffer = new Uint8Array(Math.min(size, part.head ?? part.tail ?? 0));
-    if (part.tail !== undefined) await file.seek(size - buffer.length, Deno.SeekMode.Start);
+    const buffer = new Uint8Array(Math.min(size, bytesMax));
+    await file.seek(size - buffer.length, Deno.SeekMode.Start);
     let filled = 0;
     while (filled < buffer.length) {
       const read = await file.read(buffer.subarray(filled));
       if (read === null) break;
       filled += read;
     }
-    return new TextDecoder().decode(buffer.subarray(0, filled));
+    return buffer.subarray(0, filled);
   } catch {
     // No message is not worth failing a status for: the exit code is what counts.
-    return "";
+    return new Uint8Array();
   } finally {
     file?.close();
   }

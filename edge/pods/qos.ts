@@ -18,6 +18,16 @@ export function amountOf(
   const { requests, limits } = container.resources ?? {};
   const text = kind === "limits" ? limits?.[resource] : requests?.[resource] ?? limits?.[resource];
   if (text === undefined) return undefined;
+  return valueOf(text, resource);
+}
+
+/** What the sandbox itself takes, by the pod's RuntimeClass; 0 when nothing is said. */
+export function overheadOf(pod: Pod, resource: string): number {
+  const text = pod.spec.overhead?.[resource];
+  return text === undefined ? 0 : valueOf(text, resource) ?? 0;
+}
+
+function valueOf(text: unknown, resource: string): number | undefined {
   const quantity = tryParseQuantity(String(text));
   if (!quantity) return undefined;
   return resource === "cpu" ? milliValue(quantity) : wholeValue(quantity);
@@ -55,7 +65,7 @@ function podRequest(pod: Pod, resource: string): number {
     if (c.restartPolicy === "Always") sidecars += amount;
     initPeak = Math.max(initPeak, sidecars + (c.restartPolicy === "Always" ? 0 : amount));
   }
-  return Math.max(running + sidecars, initPeak);
+  return Math.max(running + sidecars, initPeak) + overheadOf(pod, resource);
 }
 
 const OOM_GUARANTEED = -997;

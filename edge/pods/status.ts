@@ -6,6 +6,7 @@
 import { toTime } from "../../shared/clock.ts";
 import type {
   Condition,
+  ContainerState,
   ContainerStatus,
   Pod,
   PodPhase,
@@ -19,6 +20,9 @@ import { restartsAfter } from "./plan_restart.ts";
 import { ephemeralContainers } from "./pod_containers.ts";
 import type { PodHealth } from "./probes/health.ts";
 import { qosClass } from "./qos.ts";
+
+/** kubelet's bound for a pod's termination messages together. */
+const MESSAGE_CHARS_MAX = 12 * 1024;
 
 export interface StatusInput {
   pod: Pod;
@@ -66,7 +70,29 @@ export function podStatus(input: StatusInput): PodStatus {
     status.podIP = ips[0];
     status.podIPs = ips.map((ip) => ({ ip }));
   }
-  return status;
+  return trimMessages(status);
+}
+
+/** All that containers say of their ends fits the bound of the pod, in equal shares. */
+function trimMessages(status: PodStatus): PodStatus {
+  const { containerStatuses, initContainerStatuses, ephemeralContainerStatuses } = status;
+  const lists = { containerStatuses, initContainerStatuses, ephemeralContainerStatuses };
+  const count = Object.values(lists).reduce((n, list) => n + (list?.length ?? 0), 0);
+  const charsMax = Math.floor(MESSAGE_CHARS_MAX / Math.max(1, count));
+  const isLong = (state: ContainerState | undefined) =>
+    (state?.terminated?.message?.length ?? 0) > charsMax;
+  if (!Object.values(lists).some((l) => l?.some((s) => isLong(s.state) || isLong(s.lastState)))) {
+    return status;
+  }
+  const copy = structuredClone(status);
+  for (const key of Object.keys(lists) as (keyof typeof lists)[]) { // its own keys
+    for (const { state, lastState } of copy[key] ?? []) {
+      for (const ended of [state?.terminated, lastState?.terminated]) {
+        if (ended?.message) ended.message = ended.message.slice(0, charsMax);
+      }
+    }
+  }
+  return copy;
 }
 
 /** The status of a pod the node refuses; it never ran and never will. */

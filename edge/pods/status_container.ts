@@ -90,7 +90,8 @@ function withoutRuns(
       terminated: {
         exitCode: 137,
         reason: "ContainerStatusUnknown",
-        message: "The container could not be located when the pod was terminated",
+        message: "The container could not be located when the pod was deleted.  The container " +
+          "used to be Running",
         ...(startedAt ? { startedAt } : {}),
         ...(before.containerID ? { containerID: before.containerID } : {}),
       },

@@ -4,6 +4,7 @@
  * it depends on nothing but the pod, the attempt and settled facts of the node.
  */
 import { create, type MessageInitShape } from "@bufbuild/protobuf";
+import { AppError } from "../../shared/errors.ts";
 import {
   type ContainerConfigSchema,
   NamespaceMode,
@@ -17,6 +18,7 @@ import {
   cgroupParent,
   containerResources,
   type HostFacts,
+  sandboxOverhead,
   sandboxResources,
 } from "./cgroup.ts";
 import { type DnsContext, dnsSettings } from "./dns.ts";
@@ -39,6 +41,8 @@ export interface CriContext {
 }
 
 const HOSTNAME_CHARS_MAX = 63;
+/** What Linux takes as a host name. */
+const FQDN_CHARS_MAX = 64;
 
 export function podLogDir(pod: PodId, podLogsDir: string): string {
   return `${podLogsDir}/${pod.namespace}_${pod.name}_${pod.uid}`;
@@ -60,7 +64,7 @@ export function toSandboxConfig(pod: Pod, attempt: number, context: CriContext):
   const dns = dnsSettings(pod, context.dns);
   return create(PodSandboxConfigSchema, {
     metadata: { ...id, attempt },
-    hostname: pod.spec.hostNetwork ? "" : podHostname(pod),
+    hostname: pod.spec.hostNetwork ? "" : sandboxHostname(pod, context.dns.clusterDomain),
     logDirectory: podLogDir(id, context.podLogsDir),
     dnsConfig: dns,
     portMappings: portMappings(pod),
@@ -73,6 +77,7 @@ export function toSandboxConfig(pod: Pod, attempt: number, context: CriContext):
         (pod.spec.securityContext?.sysctls ?? []).map(({ name, value }) => [name, value]),
       ),
       resources: sandboxResources(pod),
+      overhead: sandboxOverhead(pod),
     },
   });
 }
@@ -88,6 +93,25 @@ function podLabels(id: PodId): Record<string, string> {
 export function podHostname(pod: Pod): string {
   return (pod.spec.hostname || pod.metadata.name || "")
     .slice(0, HOSTNAME_CHARS_MAX).replace(/[-.]+$/, "");
+}
+
+/** The name a pod with a subdomain has in the cluster's DNS; undefined without one. */
+export function podFqdn(pod: Pod, clusterDomain: string): string | undefined {
+  const { subdomain } = pod.spec;
+  if (!subdomain) return undefined;
+  return `${podHostname(pod)}.${subdomain}.${pod.metadata.namespace}.svc.${clusterDomain}`;
+}
+
+/** Throws AppError "invalid" when the kernel would not take it. */
+function sandboxHostname(pod: Pod, clusterDomain: string): string {
+  const fqdn = pod.spec.setHostnameAsFQDN === true ? podFqdn(pod, clusterDomain) : undefined;
+  if (fqdn === undefined) return podHostname(pod);
+  if (fqdn.length <= FQDN_CHARS_MAX) return fqdn;
+  throw new AppError(
+    "invalid",
+    `Failed to construct FQDN from Pod hostname and cluster domain, FQDN ${fqdn} is too long ` +
+      `(${FQDN_CHARS_MAX} characters is the max, ${fqdn.length} characters requested).`,
+  );
 }
 
 function namespaces(pod: Pod) {

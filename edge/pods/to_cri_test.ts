@@ -286,3 +286,22 @@ Deno.test("pullCredentials() takes what matches, the longest prefix first", () =
   assertEquals(of("busybox"), ["||tok"]);
   assertEquals(of("evil.io/r.io/team:1"), []);
 });
+
+Deno.test("setHostnameAsFQDN names the sandbox by its place in the cluster's DNS", () => {
+  const named = { subdomain: "db", setHostnameAsFQDN: true };
+  assertEquals(
+    toSandboxConfig(pod(named), 0, CONTEXT).hostname,
+    "web.db.shop.svc.cluster.local",
+  );
+  assertEquals(toSandboxConfig(pod({ setHostnameAsFQDN: true }), 0, CONTEXT).hostname, "web");
+  assertEquals(toSandboxConfig(pod({ subdomain: "db" }), 0, CONTEXT).hostname, "web");
+  const long = { ...named, hostname: "h".repeat(50) };
+  assertThrows(() => toSandboxConfig(pod(long), 0, CONTEXT), AppError, "is too long (64 char");
+});
+
+Deno.test("the overhead of a RuntimeClass is reserved and told to the runtime", () => {
+  const made = pod({ overhead: { cpu: "250m", memory: "120Mi" } });
+  assertEquals(podRequests(made), { cpuMillis: 250, memoryBytes: 120 * 1024 ** 2 });
+  const overhead = toSandboxConfig(made, 0, CONTEXT).linux?.overhead;
+  assertEquals([overhead?.cpuQuota, overhead?.memoryLimitInBytes], [25_000n, 125829120n]);
+});
