@@ -23,6 +23,8 @@ import type { ObjectCache } from "./port.ts";
 export const LEASE_NAMESPACE = "kube-node-lease";
 const LEASE_DURATION_S = 40;
 const WRITES_MAX = 64;
+/** With no node live there is nothing to renew. */
+const IDLE_MS = 600_000;
 
 export interface LeaseKeeperOptions {
   kube: KubeClient;
@@ -53,7 +55,8 @@ export class LeaseKeeper {
     try {
       while (true) {
         await this.#renewDue(signal);
-        await waitAtMost(this.#wakeup, clock, leaseRenewMs, signal);
+        const isIdle = this.#renewedAtMs.size === 0; // a session that comes wakes it
+        await waitAtMost(this.#wakeup, clock, isIdle ? IDLE_MS : leaseRenewMs, signal);
       }
     } finally {
       unsubscribe();

@@ -134,6 +134,7 @@ export class PodAgent {
     });
     const emptyDirLimits = new EmptyDirLimits({
       desiredPods: () => ledger.list<Pod>("pods"),
+      changes: ledger.changes,
       podDir: (uid) => volumes.podDir(uid),
       onVerdict: (uid) => this.#reconciler.touch(uid),
     });

@@ -6,6 +6,7 @@
  *     unknown -> up -> lost -> (probe, up to 5 s apart) -> up
  */
 import { TaskScope } from "../../shared/async/task_scope.ts";
+import { waitAtMost } from "../../shared/async/wait_at_most.ts";
 import { Wakeup } from "../../shared/async/wakeup.ts";
 import { errorChain, InvariantError, isAbort, isAppError } from "../../shared/errors.ts";
 import { ContainerEventType } from "../../shared/gen/runtime/v1/api_pb.ts";
@@ -34,6 +35,7 @@ const SCAN_MS_WITH_EVENTS = 10_000;
 /** Between two full scans only ended containers are listed: on a quiet node that is nothing. */
 const SCANS_PER_FULL_SCAN = 5;
 const STATUS_MS = 10_000;
+const TOGETHER_MS = 2_000;
 const STATUS_MS_UNREADY = 2_000;
 const PROBE_MS_INITIAL = 250;
 const PROBE_MS_MAX = 5_000;
@@ -226,8 +228,11 @@ export class Reconciler {
         this.#cameUp();
         return;
       }
-      if (nowMs >= this.#nextStatusMs) await this.#refreshState(signal);
-      if (nowMs >= this.#nextScanMs) {
+      if (nowMs < Math.min(this.#nextStatusMs, this.#nextScanMs)) return;
+      // awake anyway: what is due soon is done now, and the two fall into step
+      const soonMs = nowMs + TOGETHER_MS;
+      if (this.#nextStatusMs <= soonMs) await this.#refreshState(signal);
+      if (this.#nextScanMs <= soonMs) {
         await this.#scan(this.#eventsLive || this.#scans++ % SCANS_PER_FULL_SCAN === 0, signal);
       }
     } catch (error) {
@@ -329,16 +334,7 @@ export class Reconciler {
         if (!busy && !worker.ended) dueMs = Math.min(dueMs, worker.wakeAtMs ?? Infinity);
       }
     }
-    const done = new AbortController();
-    const either = AbortSignal.any([signal, done.signal]);
-    try {
-      await Promise.race([
-        this.#wakeup.wait(either),
-        clock.sleep(Math.max(0, dueMs - nowMs), either),
-      ]);
-    } finally {
-      done.abort();
-    }
+    await waitAtMost(this.#wakeup, clock, Math.max(0, dueMs - nowMs), signal);
   }
 
   async #followEvents(signal: AbortSignal): Promise<void> {

@@ -449,8 +449,9 @@ export class BulkView implements Bulk {
     number: number,
     gone: ReadonlySet<number>,
   ): { upMs: number; atMs: number } | undefined {
+    let limit = 1; // as a rule the first is it
     for (let after = this.#before.get(stream) ?? -1;;) {
-      const slice = this.#file?.oldest(number, after, OLDEST_ROWS) ?? [];
+      const slice = this.#file?.oldest(number, after, limit) ?? [];
       const found = slice.find((row) => !gone.has(row.id));
       const last = slice.at(-1);
       if (found || !last) {
@@ -458,6 +459,7 @@ export class BulkView implements Bulk {
         return found;
       }
       after = last.id;
+      limit = OLDEST_ROWS;
     }
   }
 

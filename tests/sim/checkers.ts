@@ -22,7 +22,7 @@ import type { World } from "./world.ts";
 const TIMERS_MAX = 400;
 const CONNECTIONS_MAX = 8;
 const OUTBOX_MAX = 21_000;
-const LOOK_MS = 10_000;
+const LOOK_MS = 60_000;
 
 interface NodeBook {
   cloudId: string;

@@ -3,6 +3,7 @@
  * is Failed as Evicted, as kubelet does. Volumes in memory are bounded by their file system. The
  * walk is made once a minute, only for pods that state a limit.
  */
+import type { Changes } from "../../../shared/async/wakeup.ts";
 import { errorChain } from "../../../shared/errors.ts";
 import { tryParseQuantity, wholeValue } from "../../../shared/k8s/quantity.ts";
 import type { Pod } from "../../../shared/k8s/types.ts";
@@ -12,12 +13,15 @@ import { isSafeName } from "../volumes/paths.ts";
 
 export interface EmptyDirLimitsOptions {
   desiredPods: () => readonly Pod[];
+  /** Notified when desired pods may be others. */
+  changes: Changes;
   podDir: (uid: string) => string;
   /** A verdict was found: look at this pod. */
   onVerdict: (uid: string) => void;
 }
 
 interface Limited {
+  uid: string;
   name: string;
   limit: string;
   bytesMax: number;
@@ -27,9 +31,13 @@ export class EmptyDirLimits {
   readonly #options: EmptyDirLimitsOptions;
   readonly #verdicts = new Map<string, PodVerdict>();
   readonly #log = roomLogger("edge", "pods", "volumes");
+  /** Of the pods as they were when they were last read; most nodes have none. */
+  #limited: Limited[] = [];
+  #isStale = true;
 
   constructor(options: EmptyDirLimitsOptions) {
     this.#options = options;
+    options.changes.subscribe(() => this.#isStale = true);
   }
 
   verdict(uid: string): PodVerdict | undefined {
@@ -37,23 +45,24 @@ export class EmptyDirLimits {
   }
 
   async check(signal: AbortSignal): Promise<void> {
+    if (this.#isStale) this.#readPods();
+    for (const { uid, name, limit, bytesMax } of this.#limited) {
+      if (this.#verdicts.has(uid)) continue;
+      signal.throwIfAborted();
+      const path = `${this.#options.podDir(uid)}/volumes/${name}`;
+      if (await this.#bytes(path, bytesMax) <= bytesMax) continue;
+      const message = `Usage of EmptyDir volume "${name}" exceeds the limit "${limit}". `;
+      this.#verdicts.set(uid, { type: "Warning", reason: "Evicted", message });
+      this.#options.onVerdict(uid);
+    }
+  }
+
+  #readPods(): void {
+    this.#isStale = false;
     const pods = this.#options.desiredPods();
     const uids = new Set(pods.map((pod) => pod.metadata.uid ?? ""));
     for (const uid of this.#verdicts.keys()) if (!uids.has(uid)) this.#verdicts.delete(uid);
-    for (const pod of pods) {
-      const { uid = "" } = pod.metadata;
-      if (this.#verdicts.has(uid)) continue;
-      for (const limited of limitedVolumes(pod)) {
-        signal.throwIfAborted();
-        const path = `${this.#options.podDir(uid)}/volumes/${limited.name}`;
-        if (await this.#bytes(path, limited.bytesMax) <= limited.bytesMax) continue;
-        const message = `Usage of EmptyDir volume "${limited.name}" exceeds the limit ` +
-          `"${limited.limit}". `;
-        this.#verdicts.set(uid, { type: "Warning", reason: "Evicted", message });
-        this.#options.onVerdict(uid);
-        break;
-      }
-    }
+    this.#limited = pods.flatMap(limitedVolumes);
   }
 
   async #bytes(path: string, enough: number): Promise<number> {
@@ -72,7 +81,8 @@ function limitedVolumes(pod: Pod): Limited[] {
     const limit = emptyDir && !emptyDir.medium ? emptyDir.sizeLimit : undefined;
     const quantity = limit === undefined ? undefined : tryParseQuantity(String(limit));
     const bytesMax = quantity ? wholeValue(quantity) : 0;
-    return bytesMax > 0 && isSafeName(name) ? [{ name, limit: String(limit), bytesMax }] : [];
+    if (bytesMax <= 0 || !isSafeName(name)) return [];
+    return [{ uid: pod.metadata.uid ?? "", name, limit: String(limit), bytesMax }];
   });
 }
 
