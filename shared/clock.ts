@@ -3,6 +3,8 @@
  * setTimeout; the lint plugin holds everyone else to that. Decisions about durations use
  * `monotonicMs`, because the wall clock of an edge node may be absent, wrong, or jump by years.
  */
+import { setImmediate } from "node:timers";
+
 export interface Clock {
   /** Wall clock, milliseconds since 1970. For stamps that people read; not for deciding. */
   nowMs(): number;
@@ -52,6 +54,14 @@ function oneTimer(ms: number, signal?: AbortSignal): Promise<void> {
     }, ms);
     signal?.addEventListener("abort", onAbort, { once: true });
   });
+}
+
+/**
+ * Lets whatever else is ready run, I/O included: for long work in slices. No time passes that
+ * anybody could wait for.
+ */
+export function nextTurn(): Promise<void> {
+  return new Promise((resolve) => setImmediate(resolve));
 }
 
 /** RFC 3339 in UTC without fraction, as Kubernetes' metav1.Time writes it. */

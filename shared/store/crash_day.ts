@@ -13,7 +13,13 @@ import type { Store, StoreOp } from "./port.ts";
 import { SimDisk } from "./sim_disk.ts";
 
 export const DAY_COMMITS = 40;
-const LIMITS = { journalChunkBytes: 1024, snapshotAfterBytes: 20_000, bulkFlushBytes: 1_500 };
+const LIMITS = {
+  journalChunkBytes: 1024,
+  snapshotAfterBytes: 20_000,
+  // a page: commits come in the middle of each copy
+  snapshotSliceBytes: 1,
+  bulkFlushBytes: 1_500,
+};
 /** Commits after which records of a stream are removed. */
 const HELD_COMMITS = 12;
 const STREAM = "readings";

@@ -7,7 +7,7 @@
  *     open -> (exhausted: that commit refused, goes on) -> failed (no more writes, reads go on)
  *       \_______________________________________________________\-> closed
  */
-import type { Clock } from "../clock.ts";
+import { type Clock, nextTurn } from "../clock.ts";
 import { AppError, errorChain, isAppError } from "../errors.ts";
 import { roomLogger } from "../log.ts";
 import type { BulkView } from "./bulk_view.ts";
@@ -348,7 +348,7 @@ export class DurableStore implements Store {
     return journal;
   }
 
-  /** Inside the pump: rotates the journal and copies the state out; the rest runs beside. */
+  /** Inside the pump: rotates the journal; the rest runs beside. */
   async #beginSnapshot(): Promise<void> {
     const waiters = this.#snapshotWaiters;
     this.#snapshotWaiters = [];
@@ -357,16 +357,14 @@ export class DurableStore implements Store {
     try {
       if (this.#failure) await this.#revive();
       await this.#mirrorBulk();
-      const sequence = this.#last;
-      if (sequence === 0 || this.#snapshots[0]?.sequence === sequence) {
+      if (this.#last === 0 || this.#snapshots[0]?.sequence === this.#last) {
         for (const waiter of waiters) waiter.resolve();
         return;
       }
       await this.#rotate();
-      const bytes = this.#exportState(sequence);
       this.#stats.journalBytes = 0;
       this.#raiseSnapshotMark();
-      write = this.#finishSnapshot(sequence, bytes);
+      write = this.#writeSnapshot();
     } catch (error) {
       // A journal that may or may not be there would hide later commits: stop writing.
       if (isAppError(error, "internal") || !(error instanceof AppError)) this.#fail(error);
@@ -377,15 +375,6 @@ export class DurableStore implements Store {
       () => waiters.forEach((waiter) => waiter.resolve()),
       (error) => waiters.forEach((waiter) => waiter.reject(this.#named(error))),
     );
-  }
-
-  #exportState(sequence: number): Uint8Array<ArrayBuffer> {
-    const startMs = this.#clock.monotonicMs();
-    this.#state.compact();
-    const bytes = this.#state.export(sequence);
-    const pauseMs = this.#clock.monotonicMs() - startMs;
-    this.#stats.snapshotPauseMsMax = Math.max(this.#stats.snapshotPauseMsMax, pauseMs);
-    return bytes;
   }
 
   /** Puts the counts of the streams into present state, so that the snapshot carries them. */
@@ -407,7 +396,13 @@ export class DurableStore implements Store {
     this.#journal = journal;
   }
 
-  async #finishSnapshot(sequence: number, bytes: Uint8Array<ArrayBuffer>): Promise<void> {
+  /** Copies the state out in slices; commits go on meanwhile, and those in time are in it. */
+  async #writeSnapshot(): Promise<void> {
+    while (this.#timed(() => this.#state.compactSome())) await nextTurn();
+    const copy = this.#timed(() => this.#state.beginCopy());
+    while (this.#timed(() => copy.copySome(this.#limits.snapshotSliceBytes))) await nextTurn();
+    const sequence = this.#last;
+    const bytes = this.#timed(() => copy.finish(sequence));
     const file = await writeSnapshot(this.#disk, this.#dir, sequence, bytes);
     this.#stats.snapshots++;
     this.#stats.bytesWritten += bytes.length;
@@ -419,6 +414,15 @@ export class DurableStore implements Store {
       this.#snapshots = this.#snapshots.filter((s) => s.name !== name);
       this.#segments = this.#segments.filter((s) => s.name !== name);
     }
+  }
+
+  /** Runs one slice of a snapshot; nothing else runs meanwhile. */
+  #timed<T>(slice: () => T): T {
+    const startMs = this.#clock.monotonicMs();
+    const result = slice();
+    const pauseMs = this.#clock.monotonicMs() - startMs;
+    this.#stats.snapshotPauseMsMax = Math.max(this.#stats.snapshotPauseMsMax, pauseMs);
+    return result;
   }
 
   /** The journal is cut only behind what the bulk file holds as well. */

@@ -17,6 +17,8 @@ export interface StoreLimits {
    * whichever is more: it bounds replay at start and the bytes written per byte committed.
    */
   snapshotAfterBytes: number;
+  /** A snapshot copies the state by as much at a time: well under a millisecond. */
+  snapshotSliceBytes: number;
   /** Records on their way to the bulk file; reached, they are written in one transaction. */
   bulkFlushBytes: number;
   /** Beyond this appends wait for the bulk file, or are refused where it cannot be written. */
@@ -33,6 +35,7 @@ export const STORE_LIMITS: StoreLimits = {
   stateBytesMax: 512 * 1024 * 1024,
   journalChunkBytes: 256 * 1024,
   snapshotAfterBytes: 4 * 1024 * 1024,
+  snapshotSliceBytes: 512 * 1024,
   bulkFlushBytes: 512 * 1024,
   bulkBufferBytesMax: 8 * 1024 * 1024,
   setAsideFilesMax: 16,

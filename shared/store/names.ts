@@ -29,8 +29,11 @@ export function parseSnapshotName(name: string): { sequence: number; digest: str
   return match ? { sequence: Number(match[1]), digest: match[2]! } : undefined;
 }
 
-/** Half a SHA-256 in hex: 128 bits are far beyond what chance can match. */
 export async function contentDigest(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
-  const hash = new Uint8Array(await crypto.subtle.digest("SHA-256", bytes));
-  return Array.from(hash.subarray(0, 16), (b) => b.toString(16).padStart(2, "0")).join("");
+  return digestName(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
+}
+
+/** Half a SHA-256 in hex: 128 bits are far beyond what chance can match. */
+export function digestName(sha256: Uint8Array): string {
+  return Array.from(sha256.subarray(0, 16), (b) => b.toString(16).padStart(2, "0")).join("");
 }

@@ -3,8 +3,9 @@
  * newest two are kept, and the journal from the older one on, so that a damaged newest snapshot
  * costs nothing.
  */
+import { createHash } from "node:crypto";
 import type { Disk } from "./disk.ts";
-import { contentDigest, snapshotName, TMP_SUFFIX } from "./names.ts";
+import { digestName, snapshotName, TMP_SUFFIX } from "./names.ts";
 import type { Segment } from "./recover.ts";
 
 /** Bytes handed to the disk at a time, so that commits get their turn in between. */
@@ -22,18 +23,22 @@ export async function writeSnapshot(
   sequence: number,
   bytes: Uint8Array<ArrayBuffer>,
 ): Promise<SnapshotFile> {
-  const name = snapshotName(sequence, await contentDigest(bytes));
-  const tmpPath = `${dir}/${name}${TMP_SUFFIX}`;
+  const tmpPath = `${dir}/${snapshotName(sequence, "")}${TMP_SUFFIX}`;
+  const hash = createHash("sha256");
+  let name: string;
   try {
     const file = await disk.open(tmpPath, "create");
     try {
       for (let at = 0; at < bytes.length; at += WRITE_BYTES) {
-        await file.writeAt(at, bytes.subarray(at, at + WRITE_BYTES));
+        const slice = bytes.subarray(at, at + WRITE_BYTES);
+        hash.update(slice);
+        await file.writeAt(at, slice);
       }
       await file.syncData();
     } finally {
       file.close();
     }
+    name = snapshotName(sequence, digestName(hash.digest()));
     await disk.rename(tmpPath, `${dir}/${name}`);
   } catch (error) {
     // Gives the room back; what cannot be removed now is removed at the next open.

@@ -11,6 +11,8 @@ export interface Statement {
 }
 
 export interface Database {
+  /** Address of SQLite's own handle. */
+  readonly db: number;
   run(sql: string, values?: SqlValue[]): Database;
   exec(sql: string): { columns: string[]; values: SqlValue[][] }[];
   prepare(sql: string): Statement;
@@ -21,6 +23,12 @@ export interface Database {
 
 export interface SqlJsStatic {
   Database: new (data?: Uint8Array | null) => Database;
+  /** One of SQLite's functions as it was compiled in. */
+  cwrap(
+    name: string,
+    returns: "number",
+    takes: readonly ("number" | "string")[],
+  ): (...values: (number | string)[]) => number;
 }
 
 declare function initSqlJs(config: {

@@ -1,14 +1,22 @@
 /**
  * Present state: one table in SQLite, whole in memory. It holds exactly the durable commits, is
- * changed only by `apply`, and is copied out as a plain SQLite file for a snapshot.
+ * changed only by `apply`, and is copied out as a plain SQLite file for a snapshot: in slices, so
+ * that commits get their turn in between (`state_copy.ts`).
  */
 import { AppError } from "../errors.ts";
 import type { RawOp } from "./ops.ts";
 import { compareKeys } from "./ops.ts";
 import type { ListOptions } from "./port.ts";
 import type { Database, SqlJsStatic, Statement } from "./sql_js.d.ts";
+import { StateCopy } from "./state_copy.ts";
 
 export const STATE_FORMAT = 1;
+
+/** Objects of some kB fit a page; on smaller ones each of them would take a page of its own. */
+export const PAGE_BYTES = 16 * 1024;
+
+/** As they must be before the first table is made; else they need a VACUUM. */
+const LAYOUT = `PRAGMA page_size=${PAGE_BYTES}; PRAGMA auto_vacuum=INCREMENTAL;`;
 
 const SCHEMA = `
   CREATE TABLE objects(
@@ -24,10 +32,11 @@ const SCHEMA = `
 const PRAGMAS = "PRAGMA journal_mode=MEMORY; PRAGMA synchronous=OFF; PRAGMA temp_store=MEMORY;" +
   "PRAGMA cache_size=-256; PRAGMA locking_mode=EXCLUSIVE;";
 
-const PAGE_BYTES = 4096;
-
-/** Less than this is not worth copying the state for. */
+/** Less than this is not worth moving pages for. */
 const FREE_BYTES_MIN = 1024 * 1024;
+
+/** Free pages given back at a time: a millisecond or a few. */
+const FREED_PAGES = 128;
 
 const STATEMENTS = {
   begin: "BEGIN",
@@ -41,13 +50,17 @@ const STATEMENTS = {
   usedBytes: "SELECT (page_count - freelist_count) * page_size " +
     "FROM pragma_page_count, pragma_freelist_count, pragma_page_size",
   freePages: "SELECT freelist_count FROM pragma_freelist_count",
+  pages: "SELECT page_count FROM pragma_page_count",
 } as const;
 
 export class SqliteState {
+  readonly #sqlite: SqlJsStatic;
   readonly #db: Database;
-  #statements: Record<keyof typeof STATEMENTS, Statement>;
+  readonly #statements: Record<keyof typeof STATEMENTS, Statement>;
+  #copy: StateCopy | undefined;
 
-  private constructor(db: Database) {
+  private constructor(sqlite: SqlJsStatic, db: Database) {
+    this.#sqlite = sqlite;
     this.#db = db;
     this.#statements = prepareAll(db);
   }
@@ -56,9 +69,11 @@ export class SqliteState {
   static open(sqlite: SqlJsStatic, file?: Uint8Array): SqliteState {
     const db = new sqlite.Database(file);
     try {
-      if (file) checkFormat(db);
-      else db.run(SCHEMA);
-      return new SqliteState(db);
+      if (file) {
+        checkFormat(db);
+        if (!isLaidOut(db)) db.run(`${LAYOUT} VACUUM`);
+      } else db.run(LAYOUT + SCHEMA);
+      return new SqliteState(sqlite, db);
     } catch (error) {
       db.close();
       throw error;
@@ -116,28 +131,33 @@ export class SqliteState {
     return this.#number("usedBytes", []);
   }
 
-  /** Drops free pages when they are worth it; briefly needs the state's size once more. */
-  compact(): void {
-    const freeBytes = this.#number("freePages", []) * PAGE_BYTES;
-    if (freeBytes > Math.max(FREE_BYTES_MIN, this.bytes)) this.#db.run("VACUUM");
+  /** Gives some free pages back where they are many; true while there is more to do. */
+  compactSome(): boolean {
+    const worth = () =>
+      this.#number("freePages", []) * PAGE_BYTES > Math.max(FREE_BYTES_MIN, this.bytes);
+    if (!worth()) return false;
+    this.#db.run(`PRAGMA incremental_vacuum(${FREED_PAGES})`);
+    return worth();
   }
 
-  /** The state as a plain SQLite file that says it holds commits up to `sequence`. */
-  export(sequence: number): Uint8Array<ArrayBuffer> {
-    this.#db.run("UPDATE meta SET value = ? WHERE name = 'sequence'", [String(sequence)]);
-    try {
-      return this.#db.export();
-    } finally {
-      this.#statements = prepareAll(this.#db);
-    }
+  /** Begins a copy; one at a time. It follows what `apply` does meanwhile. */
+  beginCopy(): StateCopy {
+    this.#copy?.abandon();
+    this.#copy = new StateCopy(this.#sqlite, this.#db, {
+      pages: () => this.#number("pages", []),
+      stamp: (sequence) =>
+        this.#db.run("UPDATE meta SET value = ? WHERE name = 'sequence'", [String(sequence)]),
+    });
+    return this.#copy;
   }
 
   close(): void {
+    this.#copy?.abandon();
     for (const statement of Object.values(this.#statements)) statement.free();
     this.#db.close();
   }
 
-  #number(name: "count" | "usedBytes" | "freePages", values: string[]): number {
+  #number(name: "count" | "usedBytes" | "freePages" | "pages", values: string[]): number {
     const statement = this.#statements[name];
     statement.bind(values);
     const value = statement.step() ? statement.get()[0] : 0;
@@ -161,4 +181,11 @@ function checkFormat(db: Database): void {
       `Cannot read snapshot: format must be ${STATE_FORMAT}, got ${format}`,
     );
   }
+}
+
+/** Snapshots of earlier versions had smaller pages, and kept free ones until a VACUUM. */
+function isLaidOut(db: Database): boolean {
+  const [size, vacuum] = db.exec("PRAGMA page_size; PRAGMA auto_vacuum")
+    .map((result) => result.values[0]?.[0]);
+  return size === PAGE_BYTES && vacuum === 2;
 }
