@@ -77,7 +77,8 @@ export class NodeSession implements SessionClaim {
     this.#downstream = new Downstream({ node, hello, source, outgoing, clock, random });
     const { order } = options;
     const common = { node, sink, outgoing, clock, random };
-    this.#upstream = new Upstream({ ...common, ...order ? { order } : {} });
+    const ackRanges = hello.readsAckRanges;
+    this.#upstream = new Upstream({ ...common, ackRanges, ...order ? { order } : {} });
     this.#sinceMs = clock.nowMs();
     this.#lastHeartbeatMs = this.#sinceMs;
     this.#lastHeardMs = clock.monotonicMs();

@@ -12,19 +12,21 @@ import type { Clock } from "../../shared/clock.ts";
 import { AppError, errorChain, isAbort, isAppError } from "../../shared/errors.ts";
 import {
   type ReportItem,
+  ReportLane,
   type SessionResponse,
   SessionResponseSchema,
 } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import { OBJECT_BYTES_MAX } from "../../shared/limits.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
+import { encodeAckRanges } from "../../shared/wire/ack_ranges.ts";
 import { decodeBody } from "../../shared/wire/codec.ts";
 import type { Outgoing } from "../../shared/wire/outgoing.ts";
 import { parseReport, type Report } from "../../shared/wire/report.ts";
 import type { ReportSink } from "./port.ts";
 
 /** What a node may have unacknowledged; told to it in Welcome. */
-export const REPORT_ITEMS_MAX = 512;
+export const REPORT_ITEMS_MAX = 4_096;
 export const REPORT_BYTES_MAX = 8 * 1024 * 1024;
 const KEY_CHARS_MAX = 1024;
 /** Enough to fill the store's group commit, few enough to leave other nodes their turn. */
@@ -32,12 +34,20 @@ const CONCURRENCY = 16;
 /** Acknowledgements gather this long: one message instead of one per report. */
 const ACK_DELAY_MS = 10;
 /** So many go at once: a node that sends all it may must not wait for the delay. */
-const ACK_BATCH = 64;
+const ACK_BATCH = 256;
 const RETRY = { initialMs: 200, maxMs: 10_000 };
 /** A failure nobody foresaw is tried this often before the report is given up. */
 const INTERNAL_TRIES = 5;
 
 const log = roomLogger("cloud", "hub");
+
+/** Most urgent first; a node that does not say sends statuses, as far as one knows. */
+const LANES = [
+  ReportLane.CONTROL,
+  ReportLane.STATUS,
+  ReportLane.EVENT,
+  ReportLane.TELEMETRY,
+] as const;
 
 interface Mailbox {
   running: bigint;
@@ -52,6 +62,8 @@ export interface UpstreamOptions {
    * session applies a report of that key.
    */
   order?: KeyedMutex;
+  /** The node reads acknowledgements as ranges. */
+  ackRanges?: boolean;
   outgoing: Outgoing<SessionResponse>;
   clock: Clock;
   random: Random;
@@ -63,8 +75,8 @@ export class Upstream {
   readonly #mailboxes = new Map<string, Mailbox>();
   readonly #workers = new Set<Promise<void>>();
   readonly #ackWake = new Wakeup();
-  /** Keys with a report that waits and no worker. */
-  #ready: string[] = [];
+  /** Keys with a report that waits and no worker, by lane. */
+  readonly #ready = LANES.map((): string[] => []);
   #acks: bigint[] = [];
   #items = 0;
   #bytes = 0;
@@ -110,7 +122,8 @@ export class Upstream {
     const mailbox = this.#mailboxes.get(item.key);
     if (!mailbox) {
       this.#mailboxes.set(item.key, { running: 0n, next: item });
-      this.#ready.push(item.key);
+      const lane = LANES.findIndex((each) => each === item.lane);
+      this.#ready[lane < 0 ? 1 : lane]!.push(item.key); // there is one per lane
       return;
     }
     const known = mailbox.next?.sequence ?? mailbox.running;
@@ -123,8 +136,9 @@ export class Upstream {
   }
 
   #startWorkers(signal: AbortSignal): void {
-    while (this.#workers.size < CONCURRENCY && this.#ready.length > 0 && !signal.aborted) {
-      const key = this.#ready.shift()!;
+    while (this.#workers.size < CONCURRENCY && !signal.aborted) {
+      const key = this.#ready.find((keys) => keys.length > 0)?.shift();
+      if (key === undefined) return;
       const worker = this.#work(key, signal);
       this.#workers.add(worker);
       void worker.then(() => { // #work never rejects
@@ -202,8 +216,8 @@ export class Upstream {
   #sendAcks(): void {
     const sequences = this.#acks.splice(0);
     if (sequences.length === 0) return;
-    this.#options.outgoing.send(
-      create(SessionResponseSchema, { message: { case: "reportAck", value: { sequences } } }),
-    );
+    const { ackRanges, outgoing } = this.#options;
+    const value = ackRanges ? { ranges: encodeAckRanges(sequences) } : { sequences };
+    outgoing.send(create(SessionResponseSchema, { message: { case: "reportAck", value } }));
   }
 }

@@ -6,9 +6,11 @@ import { AppError } from "../../shared/errors.ts";
 import {
   type ReportItem,
   ReportItemSchema,
+  ReportLane,
   type SessionResponse,
 } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import { SeededRandom } from "../../shared/random.ts";
+import { decodeAckRanges } from "../../shared/wire/ack_ranges.ts";
 import { encodeBody } from "../../shared/wire/codec.ts";
 import { Outgoing } from "../../shared/wire/outgoing.ts";
 import type { Report } from "../../shared/wire/report.ts";
@@ -37,17 +39,17 @@ async function started(sink: HeldSink, expected: string[]): Promise<void> {
   assertEquals(sink.started, expected);
 }
 
-function report(sequence: number, key: string): ReportItem {
+function report(sequence: number, key: string, lane = ReportLane.UNSPECIFIED): ReportItem {
   const pod = { namespace: "d", name: `${key}${sequence}`, uid: "u" };
   const body = encodeBody({ kind: "pod_gone", pod });
-  return create(ReportItemSchema, { sequence: BigInt(sequence), key, body });
+  return create(ReportItemSchema, { sequence: BigInt(sequence), key, body, lane });
 }
 
-function setUp(sink: ReportSink, order = new KeyedMutex()) {
+function setUp(sink: ReportSink, order = new KeyedMutex(), ackRanges = false) {
   const outgoing = new Outgoing<SessionResponse>({ urgentMax: 100 });
   const clock = new SystemClock();
   const random = new SeededRandom(1);
-  const upstream = new Upstream({ node: "n1", sink, order, outgoing, clock, random });
+  const upstream = new Upstream({ node: "n1", sink, order, ackRanges, outgoing, clock, random });
   const stop = new AbortController();
   const done = upstream.run(stop.signal).catch(() => {}); // ends by abort
   const responses = outgoing[Symbol.asyncIterator]();
@@ -57,7 +59,12 @@ function setUp(sink: ReportSink, order = new KeyedMutex()) {
     while (out.length < count) {
       const { value } = await responses.next();
       assert(value && value.message.case === "reportAck");
-      out.push(...value.message.value.sequences.map(Number));
+      const { sequences, ranges } = value.message.value;
+      assertEquals((ackRanges ? sequences : ranges).length, 0);
+      out.push(...sequences.map(Number));
+      for (const { from, to } of decodeAckRanges(ranges)) {
+        for (let sequence = from; sequence <= to; sequence++) out.push(sequence);
+      }
     }
     return out.sort((a, b) => a - b);
   };
@@ -138,6 +145,39 @@ Deno.test("Upstream acknowledges a report that nobody can read", async () => {
   upstream.offer([create(ReportItemSchema, { sequence: 1n, key: "a", body })]);
   assertEquals(await acked(1), [1]);
   assertEquals(sink.started, []);
+  await stop();
+});
+
+Deno.test("Upstream applies the most urgent lane first when many wait", async () => {
+  const sink = new HeldSink();
+  const { upstream, stop } = setUp(sink);
+  const backlog = Array.from(
+    { length: 20 },
+    (_, i) => report(i + 1, `t${i}`, ReportLane.TELEMETRY),
+  );
+  upstream.offer(backlog);
+  upstream.offer([
+    report(30, "e", ReportLane.EVENT),
+    report(31, "old"), // by a node that does not say
+    report(32, "c", ReportLane.CONTROL),
+  ]);
+  const first = backlog.slice(0, 16).map(({ key, sequence }) => `${key}${sequence}`);
+  await started(sink, first);
+  for (const gate of [...sink.gates]) gate.resolve({ kind: "applied" });
+  const rest = backlog.slice(16).map(({ key, sequence }) => `${key}${sequence}`);
+  await started(sink, [...first, "c32", "old31", "e30", ...rest]);
+  await stop();
+});
+
+Deno.test("Upstream acknowledges in ranges to a node that reads them", async () => {
+  const { upstream, acked, stop } = setUp(
+    { apply: () => Promise.resolve({ kind: "applied" }) },
+    new KeyedMutex(),
+    true,
+  );
+  const sequences = [...Array.from({ length: 300 }, (_, i) => i + 5), 1_000, 2 ** 52];
+  upstream.offer(sequences.map((sequence) => report(sequence, `k${sequence}`)));
+  assertEquals(await acked(sequences.length), sequences);
   await stop();
 });
 

@@ -7,19 +7,34 @@
 import { create } from "@bufbuild/protobuf";
 import { Wakeup } from "../../shared/async/wakeup.ts";
 import {
+  type ReportAck,
   type ReportItem,
   ReportItemSchema,
+  ReportLane,
   type SessionRequest,
   SessionRequestSchema,
 } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import { OBJECT_BYTES_MAX } from "../../shared/limits.ts";
 import { roomLogger } from "../../shared/log.ts";
 import { encodeBody } from "../../shared/wire/codec.ts";
+import { decodeAckRanges } from "../../shared/wire/ack_ranges.ts";
 import type { Outgoing } from "../../shared/wire/outgoing.ts";
+import type { OutboxItem } from "../meta/port.ts";
 import type { LinkOutbox } from "./port.ts";
 
-const BATCH_ITEMS_MAX = 64;
-const BATCH_BYTES_MAX = 512 * 1024;
+/** As the protocol allows; one report of the largest size always goes. */
+const BATCH_ITEMS_MAX = 256;
+const BATCH_BYTES_MAX = 256 * 1024;
+/** Whatever the cloud grants: what is in flight is in memory. */
+const WINDOW_ITEMS_MAX = 4_096;
+const WINDOW_BYTES_MAX = 8 * 1024 * 1024;
+
+const LANES: Readonly<Record<OutboxItem["lane"], ReportLane>> = {
+  control: ReportLane.CONTROL,
+  status: ReportLane.STATUS,
+  event: ReportLane.EVENT,
+  telemetry: ReportLane.TELEMETRY,
+};
 
 const log = roomLogger("edge", "link");
 
@@ -36,6 +51,7 @@ export interface OutboundOptions {
 
 export class Outbound {
   readonly #options: OutboundOptions;
+  readonly #window: OutboundWindow;
   readonly #wake = new Wakeup();
   readonly #ackWake = new Wakeup();
   /** Bytes by sequence: sent, and not yet forgotten by the outbox. */
@@ -45,6 +61,12 @@ export class Outbound {
 
   constructor(options: OutboundOptions) {
     this.#options = options;
+    const { itemsMax, bytesMax } = options.window;
+    this.#window = {
+      itemsMax: Math.min(itemsMax, WINDOW_ITEMS_MAX),
+      bytesMax: Math.min(bytesMax, WINDOW_BYTES_MAX),
+    };
+    options.outbox.grant(this.#window.itemsMax);
   }
 
   async run(signal: AbortSignal): Promise<void> {
@@ -78,41 +100,54 @@ export class Outbound {
     }
   }
 
-  acknowledge(sequences: readonly bigint[]): void {
-    for (const sequence of sequences) {
-      // of another session, or twice: nothing of ours
-      if (this.#inFlight.has(Number(sequence))) this.#acked.push(Number(sequence));
+  /** Sequences of another session, or twice, are nothing of ours. */
+  acknowledge({ sequences, ranges }: Pick<ReportAck, "sequences" | "ranges">): void {
+    for (const sequence of sequences) this.#acknowledged(Number(sequence));
+    for (const { from, to } of decodeAckRanges(ranges)) {
+      if (to - from < this.#inFlight.size) {
+        for (let sequence = from; sequence <= to; sequence++) this.#acknowledged(sequence);
+      } else {
+        for (const sequence of this.#inFlight.keys()) {
+          if (sequence >= from && sequence <= to) this.#acknowledged(sequence);
+        }
+      }
     }
     this.#ackWake.wake();
   }
 
+  #acknowledged(sequence: number): void {
+    if (this.#inFlight.has(sequence)) this.#acked.push(sequence);
+  }
+
   /** What fits next: in lane order, without what is in flight, within batch and window. */
   #nextItems(): ReportItem[] {
-    const { outbox, window } = this.#options;
-    const room = Math.min(BATCH_ITEMS_MAX, window.itemsMax - this.#inFlight.size);
+    const room = Math.min(BATCH_ITEMS_MAX, this.#window.itemsMax - this.#inFlight.size);
     const items: ReportItem[] = [];
     if (room <= 0) return items;
     let bytes = 0;
-    for (const item of outbox.pending(0, this.#inFlight.size + room)) {
-      // looked at first: some reports are made when they are read
-      if (this.#inFlight.has(item.sequence) || items.length >= room) continue;
-      const { sequence, key, report } = item;
-      const body = encodeBody(report);
-      if (body.byteLength > OBJECT_BYTES_MAX) {
-        this.#giveUp(sequence, key, body.byteLength);
+    for (const item of this.#options.outbox.pending(0, room, this.#isInFlight)) {
+      const { sequence, key, lane } = item;
+      const body = item.body ?? encodeBody(item.report);
+      const size = body.byteLength;
+      if (size > OBJECT_BYTES_MAX) {
+        this.#giveUp(sequence, key, size);
         continue;
       }
-      const full = bytes + body.byteLength > BATCH_BYTES_MAX && items.length > 0;
-      const windowFull = this.#inFlightBytes + body.byteLength > window.bytesMax &&
+      const full = bytes + size > BATCH_BYTES_MAX && items.length > 0;
+      const windowFull = this.#inFlightBytes + size > this.#window.bytesMax &&
         this.#inFlight.size > 0;
       if (full || windowFull) break;
-      bytes += body.byteLength;
-      this.#inFlight.set(sequence, body.byteLength);
-      this.#inFlightBytes += body.byteLength;
-      items.push(create(ReportItemSchema, { sequence: BigInt(sequence), key, body }));
+      bytes += size;
+      this.#inFlight.set(sequence, size);
+      this.#inFlightBytes += size;
+      const fields = { sequence: BigInt(sequence), key, body, lane: LANES[lane] };
+      items.push(create(ReportItemSchema, fields));
     }
     return items;
   }
+
+  /** One function for the session: the outbox knows its sender by it. */
+  readonly #isInFlight = (sequence: number): boolean => this.#inFlight.has(sequence);
 
   /** The cloud would refuse it for ever, and everything behind it would wait. */
   #giveUp(sequence: number, key: string, bytes: number): void {

@@ -9,13 +9,18 @@ import type { LinkOutbox } from "./port.ts";
 class ListOutbox implements LinkOutbox {
   readonly changes = new Changes();
   items: OutboxItem[];
+  granted = 0;
 
   constructor(count: number) {
     this.items = Array.from({ length: count }, (_, i) => item(i + 1));
   }
 
-  pending(afterSequence: number, limit: number): OutboxItem[] {
-    return this.items.filter((i) => i.sequence > afterSequence).slice(0, limit);
+  pending(after: number, limit: number, skip = (_: number) => false): OutboxItem[] {
+    return this.items.filter((i) => i.sequence > after && !skip(i.sequence)).slice(0, limit);
+  }
+
+  grant(itemsMax: number): void {
+    this.granted = itemsMax;
   }
 
   acknowledge(sequences: readonly number[]): Promise<void> {
@@ -55,9 +60,9 @@ Deno.test("Outbound sends within its window and goes on as acknowledgements come
   const outbox = new ListOutbox(5);
   const { outbound, next, end } = setUp(outbox, 3);
   assertEquals(await next(), [1, 2, 3]);
-  outbound.acknowledge([2n, 77n]);
+  outbound.acknowledge({ sequences: [2n, 77n], ranges: [] });
   assertEquals(await next(), [4]);
-  outbound.acknowledge([1n, 3n, 4n]);
+  outbound.acknowledge({ sequences: [1n], ranges: [3n, 1n, 1_000n, 2_000_000n] });
   assertEquals(await next(), [5]);
   assertEquals(outbox.items.map((i) => i.sequence), [5]);
   await end();
@@ -74,4 +79,12 @@ Deno.test("Outbound sends an item of an earlier lane though its sequence is late
   outbox.changes.notify();
   assertEquals(await next(), [5]);
   await end();
+});
+
+Deno.test("Outbound tells the outbox its window, and bounds what a cloud may grant", async () => {
+  const outbox = new ListOutbox(0);
+  await setUp(outbox, 100).end();
+  assertEquals(outbox.granted, 100);
+  await setUp(outbox, 4_000_000_000).end();
+  assertEquals(outbox.granted, 4_096);
 });

@@ -8,7 +8,7 @@ export type { TunnelHandler };
 export type LinkLedger = Pick<Ledger, "head" | "inventory" | "accept">;
 
 /** The part of the outbox the link drains. */
-export type LinkOutbox = Pick<Outbox, "changes" | "pending" | "acknowledge">;
+export type LinkOutbox = Pick<Outbox, "changes" | "pending" | "acknowledge" | "grant">;
 
 /**
  * Told the cloud's wall clock at the beginning of each session, before any report goes up, and the

@@ -175,6 +175,7 @@ export class LinkSession {
         cloudId,
         generation: BigInt(generation),
         digest,
+        readsAckRanges: true,
       },
     });
   }
@@ -208,7 +209,7 @@ export class LinkSession {
       case "inventoryRequest":
         return this.#inbound.requestInventory();
       case "reportAck":
-        return this.#outbound.acknowledge(message.value.sequences);
+        return this.#outbound.acknowledge(message.value);
       case "openTunnel":
         return this.#tunnelWanted.wake();
       case "heartbeat":

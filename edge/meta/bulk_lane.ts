@@ -3,9 +3,10 @@
  * on their way (the *window*) and a few read ahead are in memory. The rule by which it shares the
  * link:
  *
- * - at most `windowMax` of its records are on their way at once, so that room stays for others;
- * - of these at most `replayMax` are replay (older than LIVE_MS), so that what is measured now does
- *   not wait behind what gathered while the link was down;
+ * - of the reports the cloud takes at once it has at most `windowShare`, and at most
+ *   `windowBytesMax` bytes, so that room stays for others;
+ * - at most `replayShare` are replay (older than LIVE_MS), so that what is measured now does not
+ *   wait behind what gathered while the link was down;
  * - replay goes out at no more than the pacer's rate, oldest first.
  *
  * Where records of one key replace one another at the cloud, all is replay, so that order is kept.
@@ -20,6 +21,7 @@ import {
   type StoreOp,
   type StreamStats,
 } from "../../shared/store/port.ts";
+import { decodeBody } from "../../shared/wire/codec.ts";
 import type { Report } from "../../shared/wire/report.ts";
 import { type PaceOptions, Pacer } from "./pacer.ts";
 import type { BulkLaneName, OutboxItem, OutboxRecord } from "./port.ts";
@@ -31,7 +33,10 @@ const LIVE_MS = 5_000;
 /** Live records remembered; those beyond wait their turn as replay. */
 const LIVE_MAX = 1_000;
 /** Records read in one go. */
-const AHEAD_ROWS = 128;
+const AHEAD_ROWS = 512;
+const AHEAD_BYTES = 512 * 1024;
+/** Reports the cloud takes at once before it has said how many. */
+const GRANT = 512;
 
 export interface BulkLaneOptions {
   store: Store;
@@ -41,8 +46,11 @@ export interface BulkLaneOptions {
   ttlMs: number;
   rowsMax: number;
   bytesMax: number;
-  windowMax: number;
-  replayMax: number;
+  /** Of the reports the cloud takes at once. */
+  windowShare: number;
+  replayShare: number;
+  /** Bodies on their way; one always goes. */
+  windowBytesMax: number;
   pace: PaceOptions;
   /**
    * Keys differ on the wire, because the cloud keeps the latest of a key and every record counts.
@@ -52,9 +60,32 @@ export interface BulkLaneOptions {
   uniqueKeys: boolean;
 }
 
+type Encoded = Uint8Array<ArrayBuffer>;
+
+type Skip = (sequence: number) => boolean;
+
 interface Waiting {
-  item: OutboxItem;
+  item: StoredItem;
   replay: boolean;
+}
+
+/** A record as it lies in the store; its report is for those who look. */
+class StoredItem implements OutboxItem {
+  readonly sequence: number;
+  readonly lane: BulkLaneName;
+  readonly key: string;
+  readonly body: Encoded;
+
+  constructor(sequence: number, lane: BulkLaneName, key: string, body: Encoded) {
+    this.sequence = sequence;
+    this.lane = lane;
+    this.key = key;
+    this.body = body;
+  }
+
+  get report(): Report {
+    return decodeBody(this.body, this.key) as Report; // one was appended
+  }
 }
 
 export class BulkLane {
@@ -62,9 +93,15 @@ export class BulkLane {
   readonly #pacer: Pacer;
   /** On their way, by id. */
   readonly #window = new Map<number, Waiting>();
+  /** Of these, those that `#sender` had not named when it was last asked. */
+  #unsent: StoredItem[] = [];
+  #sender: Skip | undefined;
+  #windowBytes = 0;
   #replaying = 0;
+  #windowMax: number;
+  #replayMax: number;
   /** Read from the stream, not on their way yet; oldest first. */
-  #ahead: BulkRecord<Report>[] = [];
+  #ahead: BulkRecord<Encoded>[] = [];
   readonly #aheadIds = new Set<number>();
   /** Everything up to here was read ahead. */
   #cursor = -1;
@@ -78,8 +115,17 @@ export class BulkLane {
     const { store, clock, stream, ttlMs, rowsMax, bytesMax, pace } = options;
     this.#options = options;
     this.#pacer = new Pacer(pace, clock.monotonicMs());
+    this.#windowMax = shareOf(GRANT, options.windowShare);
+    this.#replayMax = shareOf(GRANT, options.replayShare);
     const keep = (id: number) => this.#window.has(id) || this.#aheadIds.has(id);
     store.bulk.declare(stream, { ttlMs, rowsMax, bytesMax, keep });
+  }
+
+  /** So many reports, of all lanes together, may be in flight from now on. */
+  grant(itemsMax: number): void {
+    const { windowShare, replayShare } = this.#options;
+    this.#windowMax = shareOf(itemsMax, windowShare);
+    this.#replayMax = shareOf(itemsMax, replayShare);
   }
 
   stats(): StreamStats {
@@ -109,11 +155,21 @@ export class BulkLane {
     return { op: "remove", stream: this.#options.stream, ids };
   }
 
-  /** What is or may go on its way, live first. */
-  pending(): Iterable<OutboxItem> {
+  /**
+   * What is or may go on its way, live first, without what `skip` names; what it has named once it
+   * names until that is acknowledged, so it is not asked again about what is in flight.
+   */
+  pending(skip?: Skip): readonly OutboxItem[] {
     this.#fillLive();
     this.#fillReplay();
-    return this.#window.values().map((waiting) => waiting.item);
+    const all = () => Array.from(this.#window.values(), (waiting) => waiting.item);
+    if (!skip) return all();
+    if (skip !== this.#sender) this.#unsent = all();
+    this.#sender = skip;
+    this.#unsent = this.#unsent.filter(({ sequence }) =>
+      this.#window.has(sequence - SEQUENCE_BASE) && !skip(sequence)
+    );
+    return this.#unsent;
   }
 
   static sequenceOf(id: number): number {
@@ -137,34 +193,45 @@ export class BulkLane {
   }
 
   #leave(id: number): void {
-    if (this.#window.get(id)?.replay) this.#replaying--;
+    const waiting = this.#window.get(id);
+    if (!waiting) return;
+    if (waiting.replay) this.#replaying--;
+    this.#windowBytes -= waiting.item.body.byteLength;
     this.#window.delete(id);
   }
 
+  /** Room for further records, by number and by bytes. */
+  get #room(): number {
+    const hasBytes = this.#windowBytes < this.#options.windowBytesMax || this.#window.size === 0;
+    return hasBytes ? this.#windowMax - this.#window.size : 0;
+  }
+
   #fillLive(): void {
-    const { store, stream, windowMax, uniqueKeys } = this.#options;
+    const { store, stream, uniqueKeys } = this.#options;
     if (!uniqueKeys) return;
     const oldestMs = store.bulk.upMs() - LIVE_MS;
     const stale = this.#live.findIndex((live) => live.upMs >= oldestMs && live.id > this.#cursor);
     this.#live = stale < 0 ? [] : this.#live.slice(stale);
-    const room = windowMax - this.#window.size;
+    const room = this.#room;
     const first = this.#live[0];
     if (!first || room <= 0) return;
     const limit = Math.min(room, this.#live.length, AHEAD_ROWS);
-    const records = store.bulk.read<Report>(stream, { after: first.id - 1, limit });
+    const range = { after: first.id - 1, limit, bytesMax: AHEAD_BYTES };
+    const records = store.bulk.readEncoded(stream, range);
     for (const record of records) this.#enter(record, false);
     const last = records.at(-1)?.id ?? Infinity;
     this.#live = this.#live.filter((live) => live.id > last);
   }
 
   #fillReplay(): void {
-    const { clock, windowMax, replayMax } = this.#options;
+    const { clock } = this.#options;
     this.throttled = false;
     for (;;) {
-      const room = Math.min(windowMax - this.#window.size, replayMax - this.#replaying);
+      const room = Math.min(this.#room, this.#replayMax - this.#replaying);
       if (room <= 0) return;
       if (this.#ahead.length === 0 && !this.#readAhead()) return;
-      const wanted = Math.min(room, this.#ahead.length);
+      const wanted = this.#within(Math.min(room, this.#ahead.length));
+      if (wanted === 0) return;
       const taken = this.#pacer.take(wanted, clock.monotonicMs());
       for (const record of this.#ahead.splice(0, taken)) {
         this.#aheadIds.delete(record.id);
@@ -175,11 +242,21 @@ export class BulkLane {
     }
   }
 
+  /** How many of the next `count` read ahead fit into the bytes on their way; one always does. */
+  #within(count: number): number {
+    let bytes = this.#windowBytes;
+    for (let i = 0; i < count; i++) {
+      bytes += this.#ahead[i]!.value.byteLength; // there are as many
+      if (bytes > this.#options.windowBytesMax) return this.#window.size === 0 ? Math.max(1, i) : i;
+    }
+    return count;
+  }
+
   #readAhead(): boolean {
     const { store, stream } = this.#options;
     for (;;) {
-      const range = { after: this.#cursor, limit: AHEAD_ROWS };
-      const records = store.bulk.read<Report>(stream, range);
+      const range = { after: this.#cursor, limit: AHEAD_ROWS, bytesMax: AHEAD_BYTES };
+      const records = store.bulk.readEncoded(stream, range);
       const last = records.at(-1);
       if (!last) return false;
       this.#cursor = last.id;
@@ -190,16 +267,18 @@ export class BulkLane {
     }
   }
 
-  #enter({ id, key, value }: BulkRecord<Report>, replay: boolean): void {
+  #enter({ id, key, value }: BulkRecord<Encoded>, replay: boolean): void {
     if (this.#window.has(id)) return;
     const { lane, uniqueKeys } = this.#options;
-    const item: OutboxItem = {
-      sequence: BulkLane.sequenceOf(id),
-      lane,
-      key: uniqueKeys ? `${key}@${id}` : key,
-      report: value,
-    };
+    const name = uniqueKeys ? `${key}@${id}` : key;
+    const item = new StoredItem(BulkLane.sequenceOf(id), lane, name, value);
     this.#window.set(id, { item, replay });
+    this.#unsent.push(item);
+    this.#windowBytes += value.byteLength;
     if (replay) this.#replaying++;
   }
+}
+
+function shareOf(itemsMax: number, share: number): number {
+  return Math.max(1, Math.floor(itemsMax * share));
 }

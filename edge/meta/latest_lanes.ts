@@ -199,12 +199,16 @@ export class LatestLanes {
   }
 
   /** Waiting items of a lane, oldest first. */
-  pending(lane: LatestLane, afterSequence: number, limit: number): OutboxItem[] {
+  pending(
+    lane: LatestLane,
+    limit: number,
+    skip: (sequence: number) => boolean,
+  ): OutboxItem[] {
     const items: OutboxItem[] = [];
     for (const entry of this.#lanes[lane].values()) {
       const { sequence, key } = entry;
       if (items.length >= limit) break;
-      if (sequence <= afterSequence) continue;
+      if (skip(sequence)) continue;
       if (entry.mark) {
         if (this.#maker?.has(key)) items.push(this.#marked(entry, entry.mark));
         continue;

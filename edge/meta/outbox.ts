@@ -24,9 +24,9 @@ import type {
 const DAY_MS = 24 * 60 * 60 * 1000;
 
 /**
- * The cloud takes 512 unacknowledged reports at once: events and telemetry together hold at most
- * three quarters of that, and of telemetry's part a tenth is kept for what is live. The pace is one
- * a small cloud takes without its other nodes noticing; a million records need half a minute.
+ * Of the reports the cloud takes unacknowledged, events and telemetry together are at most three
+ * quarters, and of telemetry's part a tenth is kept for what is live. The pace is one a small cloud
+ * takes without its other nodes noticing; a million records need half a minute.
  */
 export const BULK_LANES: Readonly<
   Record<BulkLaneName, Omit<BulkLaneOptions, "store" | "clock" | "lane" | "stream">>
@@ -35,8 +35,9 @@ export const BULK_LANES: Readonly<
     ttlMs: 7 * DAY_MS,
     rowsMax: 10_000,
     bytesMax: 16 * 1024 * 1024,
-    windowMax: 64,
-    replayMax: 64,
+    windowShare: 1 / 8,
+    replayShare: 1 / 8,
+    windowBytesMax: 1024 * 1024,
     pace: { perSecond: 5_000, burst: 500 },
     uniqueKeys: false,
   },
@@ -44,8 +45,9 @@ export const BULK_LANES: Readonly<
     ttlMs: 30 * DAY_MS,
     rowsMax: 5_000_000,
     bytesMax: 1024 * 1024 * 1024,
-    windowMax: 320,
-    replayMax: 288,
+    windowShare: 5 / 8,
+    replayShare: 9 / 16,
+    windowBytesMax: 4 * 1024 * 1024,
     pace: { perSecond: 30_000, burst: 3_000 },
     uniqueKeys: true,
   },
@@ -151,20 +153,29 @@ export class DurableOutbox implements Outbox {
     this.changes.notify();
   }
 
-  pending(afterSequence: number, limit: number): OutboxItem[] {
+  pending(
+    afterSequence: number,
+    limit: number,
+    skip?: (sequence: number) => boolean,
+  ): OutboxItem[] {
     const items: OutboxItem[] = [];
+    const skipped = (sequence: number) => sequence <= afterSequence || (skip?.(sequence) ?? false);
     for (const lane of ["control", "status", "event"] as const) {
-      items.push(...this.#latest.pending(lane, afterSequence, limit - items.length));
+      items.push(...this.#latest.pending(lane, limit - items.length, skipped));
     }
     for (const lane of [this.#bulk.event, this.#bulk.telemetry]) {
       if (items.length >= limit) break;
-      for (const item of lane.pending()) {
+      for (const item of lane.pending(skip)) {
         if (items.length >= limit) break;
         if (item.sequence > afterSequence) items.push(item);
       }
       if (lane.throttled) this.#throttled.wake();
     }
     return items;
+  }
+
+  grant(itemsMax: number): void {
+    for (const lane of Object.values(this.#bulk)) lane.grant(itemsMax);
   }
 
   async acknowledge(sequences: readonly number[]): Promise<void> {

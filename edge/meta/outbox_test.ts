@@ -175,7 +175,7 @@ Deno.test("a backlog leaves room on the link for what is live", async () => {
   const sender = new Sender(outbox);
   while (sender.send() > 0);
   const { telemetry, event } = BULK_LANES;
-  assertEquals(sender.inFlight.size, telemetry.replayMax + event.replayMax);
+  assertEquals(sender.inFlight.size, 512 * (telemetry.replayShare + event.replayShare));
   // nothing is acknowledged yet, and what is new goes out at once, most urgent first
   await outbox.append("telemetry", records(20, "live"));
   await outbox.put("status", "s", gone("s"));
@@ -186,6 +186,46 @@ Deno.test("a backlog leaves room on the link for what is live", async () => {
   assertEquals(fresh.slice(0, 2), ["c", "s"]);
   assertEquals(fresh.filter((key) => key.startsWith("live")).length, 20);
   assertEquals(fresh.length, 22);
+});
+
+Deno.test("lanes share what the cloud grants, and new senders get all that waits", async () => {
+  const time = new SimClock();
+  const outbox = new DurableOutbox({ store: new MemoryStore({ clock: time }), clock: time });
+  await outbox.append("telemetry", records(4_000, "old"));
+  await time.advance(10_000);
+  // nine sixteenths; what went in under a larger grant stays until it is acknowledged
+  for (const [grant, expected] of [[64, 36], [4_096, 2_304], [64, 2_304]] as const) {
+    outbox.grant(grant);
+    const sent = new Set<number>();
+    const skip = (sequence: number) => sent.has(sequence);
+    for (;;) {
+      const items = outbox.pending(0, 100, skip);
+      if (items.length === 0) break;
+      for (const { sequence } of items) assert(!sent.has(sequence), "sent once a session");
+      for (const { sequence } of items) sent.add(sequence);
+    }
+    assertEquals(sent.size, expected);
+  }
+});
+
+Deno.test("a lane has no more bytes on their way than it may, but one record always", async () => {
+  const time = new SimClock();
+  const lanes = { telemetry: { windowBytesMax: 3_000 } };
+  const outbox = new DurableOutbox({ store: new MemoryStore({ clock: time }), clock: time, lanes });
+  await outbox.append("telemetry", records(100, "small"));
+  await outbox.append("telemetry", [{ key: "large", report: gone("x".repeat(9_000)) }]);
+  await time.advance(10_000);
+  let sent = 0;
+  for (let largest = 0; outbox.stats().depth > 0;) {
+    const items = outbox.pending(0, 1_000);
+    const bytes = items.reduce((sum, { body }) => sum + (body?.byteLength ?? 0), 0);
+    largest = Math.max(largest, items.length);
+    assert(bytes <= 3_000 || items.length === 1, `${items.length} with ${bytes} bytes`);
+    assert(largest > 10);
+    await outbox.acknowledge(items.map((item) => item.sequence));
+    sent += items.length;
+  }
+  assertEquals(sent, 101);
 });
 
 Deno.test("a backlog is replayed at its pace, oldest first, and each record once", async () => {
@@ -220,7 +260,7 @@ Deno.test("a backlog is replayed at its pace, oldest first, and each record once
 Deno.test("records expire by operating time, whatever the wall clock says", async () => {
   const time = new SimClock();
   const store = new MemoryStore({ clock: time });
-  const lanes = { telemetry: { ttlMs: 60_000, windowMax: 1, replayMax: 1 } };
+  const lanes = { telemetry: { ttlMs: 60_000, windowShare: 1 / 512, replayShare: 1 / 512 } };
   const outbox = new DurableOutbox({ store, clock: time, lanes });
   await outbox.append("telemetry", records(10, "t"));
   time.jumpWall(10 * 365 * 24 * 3_600_000);

@@ -60,7 +60,10 @@ export interface OutboxItem {
   sequence: number;
   lane: OutboxLane;
   key: string;
-  report: Report;
+  /** Made when it is looked at, for some. */
+  readonly report: Report;
+  /** CBOR of the report, where it is at hand. */
+  readonly body?: Uint8Array<ArrayBuffer>;
 }
 
 /** Writes for a commit of the caller's; `done` says how it went, once, whatever happens. */
@@ -93,9 +96,16 @@ export interface Outbox {
   /**
    * Waiting items with a sequence above `afterSequence`, oldest first within lane order. Of the
    * lanes that may be long only as much as their share of what may be in flight, at their pace;
-   * `changes` tells when there is more.
+   * `changes` tells when there is more. Those that `skip` names are passed over: what is in
+   * flight. It is one function for a session, and names an item until that is acknowledged.
    */
-  pending(afterSequence: number, limit: number): OutboxItem[];
+  pending(
+    afterSequence: number,
+    limit: number,
+    skip?: (sequence: number) => boolean,
+  ): OutboxItem[];
+  /** So many reports may be in flight from now on; the lanes share them. */
+  grant(itemsMax: number): void;
   /** Forgets items by sequence; one that was replaced meanwhile has a newer sequence and stays. */
   acknowledge(sequences: readonly number[]): Promise<void>;
   /**

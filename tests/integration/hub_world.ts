@@ -138,9 +138,12 @@ export class MemoryOutbox implements LinkOutbox {
     return this.#sequence;
   }
 
-  pending(afterSequence: number, limit: number): OutboxItem[] {
-    return this.#items.filter((item) => item.sequence > afterSequence).slice(0, limit);
+  pending(after: number, limit: number, skip = (_: number) => false): OutboxItem[] {
+    return this.#items.filter(({ sequence }) => sequence > after && !skip(sequence))
+      .slice(0, limit);
   }
+
+  grant(): void {}
 
   acknowledge(sequences: readonly number[]): Promise<void> {
     this.#items = this.#items.filter((item) => !sequences.includes(item.sequence));

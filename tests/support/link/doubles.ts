@@ -75,14 +75,16 @@ export class MapOutbox implements LinkOutbox {
     return sequence;
   }
 
-  pending(afterSequence: number, limit: number): OutboxItem[] {
+  pending(after: number, limit: number, skip = (_: number) => false): OutboxItem[] {
     const found: OutboxItem[] = [];
     for (const item of this.#items.values()) {
       if (found.length >= limit) break;
-      if (item.sequence > afterSequence) found.push(item);
+      if (item.sequence > after && !skip(item.sequence)) found.push(item);
     }
     return found;
   }
+
+  grant(): void {}
 
   acknowledge(sequences: readonly number[]): Promise<void> {
     for (const sequence of sequences) this.#items.delete(sequence);
