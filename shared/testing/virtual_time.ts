@@ -11,6 +11,8 @@ import type { Clock } from "../clock.ts";
 
 /** 2026-01-01T00:00:00Z */
 const START_MS = 1_767_225_600_000;
+/** Fewer cancelled timers than this may lie about. */
+const SWEEP_MIN = 1_000;
 
 export interface VirtualTimer {
   readonly atMs: number;
@@ -23,7 +25,9 @@ export class VirtualTime {
   /** Never reached while the world is sound; a world that spins without time passing is not. */
   static readonly STEPS_AT_ONCE_MAX = 100_000;
   fired = 0;
-  readonly #heap: VirtualTimer[] = [];
+  #heap: VirtualTimer[] = [];
+  /** Cancelled timers that are still in the heap. */
+  #cancelled = 0;
   readonly #owned = new Map<string, number>();
   #order = 0;
   #nowMs = 0;
@@ -50,8 +54,32 @@ export class VirtualTime {
 
   cancel(timer: VirtualTimer): void {
     if (!timer.fire) return;
+    this.#disown(timer);
+    this.#cancelled++;
+    // those far away must not gather: a watch's deadline is cancelled again and again
+    if (this.#cancelled > SWEEP_MIN && 2 * this.#cancelled > this.#heap.length) this.#sweep();
+  }
+
+  /** Cancels all of an owner that is gone for good: whatever its timers hold can be let go. */
+  forget(owner: string): void {
+    for (const timer of this.#heap) if (timer.owner === owner) this.#disown(timer);
+    this.#owned.delete(owner);
+    this.#sweep();
+  }
+
+  #disown(timer: VirtualTimer): void {
     timer.fire = undefined;
-    this.#owned.set(timer.owner, this.pending(timer.owner) - 1);
+    const left = this.pending(timer.owner) - 1;
+    if (left > 0) this.#owned.set(timer.owner, left);
+    else this.#owned.delete(timer.owner);
+  }
+
+  /** Order is whole after it, because it is one of time and number alone. */
+  #sweep(): void {
+    const waiting = this.#heap.filter((timer) => timer.fire !== undefined);
+    this.#heap = [];
+    this.#cancelled = 0;
+    for (const timer of waiting) this.#push(timer);
   }
 
   /** A clock whose timers belong to `owner`; `wall` is the offset of its machine's wall clock. */
@@ -104,7 +132,7 @@ export class VirtualTime {
       }
       this.#nowMs = next.atMs;
       const { fire } = next;
-      this.cancel(next);
+      this.#disown(next);
       this.fired++;
       fire?.();
     }
@@ -129,6 +157,7 @@ export class VirtualTime {
       if (first.fire && first.atMs > targetMs) return undefined;
       this.#removeFirst();
       if (first.fire) return first;
+      this.#cancelled--;
     }
     return undefined;
   }

@@ -24,6 +24,15 @@ export interface GuardedDiskOptions {
   onAct: (act: string, path: string) => void;
 }
 
+/** What a process that ended by itself has closed already, says so. */
+function quietly(close: () => void): void {
+  try {
+    close();
+  } catch {
+    // nothing is left of it, and that is all that is wanted
+  }
+}
+
 export class GuardedDisk implements Disk {
   readonly #options: GuardedDiskOptions;
 
@@ -33,7 +42,16 @@ export class GuardedDisk implements Disk {
 
   /** What was not synced is lost with the disk itself, as everything else of it. */
   get bulk(): BulkOpener {
-    return this.#options.disk.bulk;
+    const { disk: { bulk }, life } = this.#options;
+    return {
+      names: bulk.names,
+      exists: (dir) => bulk.exists(dir),
+      open: async (dir) => {
+        const file = await bulk.open(dir);
+        void life.ended.then(() => quietly(() => file.close()));
+        return file;
+      },
+    };
   }
 
   ensureDir(dir: string): Promise<void> {

@@ -44,6 +44,7 @@ export class Life {
 
   end(): void {
     this.#isAlive = false;
+    this.#time.forget(this.name);
     this.#ended.resolve();
   }
 
