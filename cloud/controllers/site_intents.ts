@@ -13,12 +13,14 @@ import {
   CONFLICT_ANNOTATION,
   conflictOf,
   formatConflict,
+  type PodIntent,
   type SiteIntent,
   specDigest,
 } from "../../shared/wire/site_intent.ts";
 import type { ReportOutcome } from "../hub/port.ts";
 import type { KubeClient } from "../kube/port.ts";
 import { CLUSTER_EVENTS_NAMESPACE } from "./event_report.ts";
+import { nodeReference, type Note, SiteTwins } from "./site_twins.ts";
 
 /** A pod's status is written all the time; each round decides on what is there then. */
 const CONFLICT_TRIES = 8;
@@ -27,30 +29,30 @@ const ID_CHARS = 18;
 
 const APPLIED: ReportOutcome = { kind: "applied" };
 
-interface Note {
-  type: "Normal" | "Warning";
-  reason: string;
-  message: string;
-}
-
 export class SiteIntents {
   readonly #kube: KubeClient;
   readonly #clock: Clock;
+  readonly #twins: SiteTwins;
   readonly #log = roomLogger("cloud", "controllers", "site");
 
   constructor(options: { kube: KubeClient; clock: Clock }) {
     this.#kube = options.kube;
     this.#clock = options.clock;
+    this.#twins = new SiteTwins({
+      kube: options.kube,
+      tell: (about, intent, note, signal) => this.#tell(about, intent, note, signal),
+    });
   }
 
   async apply(node: string, intent: SiteIntent, signal: AbortSignal): Promise<ReportOutcome> {
+    if (intent.verb === "set_twin") return await this.#twins.apply(node, intent, signal);
     return intent.verb === "remove"
       ? await this.#remove(node, intent, signal)
       : await this.#restart(node, intent, signal);
   }
 
   /** Nothing to merge: the pod is the same. The node's events keep what was done to it. */
-  async #restart(node: string, intent: SiteIntent, signal: AbortSignal): Promise<ReportOutcome> {
+  async #restart(node: string, intent: PodIntent, signal: AbortSignal): Promise<ReportOutcome> {
     const what = intent.container ? `container ${intent.container} of pod` : "pod";
     const note: Note = {
       type: "Normal",
@@ -63,7 +65,7 @@ export class SiteIntents {
     return APPLIED;
   }
 
-  async #remove(node: string, intent: SiteIntent, signal: AbortSignal): Promise<ReportOutcome> {
+  async #remove(node: string, intent: PodIntent, signal: AbortSignal): Promise<ReportOutcome> {
     const { namespace, name, uid } = intent.pod;
     for (let attempt = 0; attempt < CONFLICT_TRIES; attempt++) {
       const pod = await this.#find(namespace, name, signal);
@@ -103,7 +105,7 @@ export class SiteIntents {
   }
 
   /** Deletes exactly the version that was judged; says why when the API does not allow it. */
-  async #delete(pod: Pod, intent: SiteIntent, signal: AbortSignal): Promise<string | undefined> {
+  async #delete(pod: Pod, intent: PodIntent, signal: AbortSignal): Promise<string | undefined> {
     const { namespace, name, uid } = intent.pod;
     const { resourceVersion } = pod.metadata;
     const preconditions = { uid, ...(resourceVersion === undefined ? {} : { resourceVersion }) };
@@ -127,7 +129,7 @@ export class SiteIntents {
   async #mark(
     node: string,
     pod: Pod,
-    intent: SiteIntent & { reason: string },
+    intent: PodIntent & { reason: string },
     signal: AbortSignal,
   ): Promise<void> {
     await this.#tellConflict(node, pod, intent, signal);
@@ -140,7 +142,7 @@ export class SiteIntents {
   async #tellConflict(
     node: string,
     pod: Pod,
-    intent: SiteIntent & { reason: string },
+    intent: PodIntent & { reason: string },
     signal: AbortSignal,
   ): Promise<void> {
     const message = `Not deleted, though asked at the site ${intent.at} by ${intent.by}: ` +
@@ -154,7 +156,7 @@ export class SiteIntents {
   /** For people: an event that cannot be written holds nothing up. */
   async #tell(
     about: ObjectReference,
-    intent: SiteIntent,
+    intent: { id: string },
     note: Note,
     signal: AbortSignal,
   ): Promise<void> {
@@ -185,7 +187,7 @@ export class SiteIntents {
   }
 }
 
-function title({ pod }: SiteIntent): string {
+function title({ pod }: PodIntent): string {
   return `${pod.namespace}/${pod.name}`;
 }
 
@@ -201,6 +203,3 @@ function podReference(pod: Pod): ObjectReference {
 }
 
 /** As kubelet refers to a node in events: the name stands for the uid. */
-function nodeReference(node: string): ObjectReference {
-  return { apiVersion: "v1", kind: "Node", name: node, uid: node };
-}

@@ -3,7 +3,13 @@ import { AppError } from "../../shared/errors.ts";
 import { GVR } from "../../shared/k8s/gvr.ts";
 import type { Event, Pod } from "../../shared/k8s/types.ts";
 import { SimClock } from "../../shared/testing/sim_clock.ts";
-import { conflictOf, type SiteIntent, specDigest } from "../../shared/wire/site_intent.ts";
+import {
+  conflictOf,
+  type PodIntent,
+  type PodVerb,
+  type SiteIntent,
+  specDigest,
+} from "../../shared/wire/site_intent.ts";
 import { SiteIntents } from "./site_intents.ts";
 import { MemoryKube } from "./testing/memory_kube.ts";
 import { samplePod } from "./testing/samples.ts";
@@ -16,7 +22,7 @@ function pod(more: Partial<Pod["metadata"]> = {}, image = "i"): Pod {
   return made;
 }
 
-function intent(verb: SiteIntent["verb"], seen: Pod = pod()): SiteIntent {
+function intent(verb: PodVerb, seen: Pod = pod()): PodIntent {
   return {
     id: "0c3f6f0e-9b0b-4e6c-8a52-000000000001",
     verb,

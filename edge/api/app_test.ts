@@ -32,6 +32,7 @@ function noIntents(): Intents {
   return {
     changes: new Changes(),
     record: () => Promise.reject(new AppError("internal", "no test asks for an act")),
+    setTwin: () => Promise.reject(new AppError("internal", "no test asks for an act")),
     list: () => [],
     get: () => undefined,
   };

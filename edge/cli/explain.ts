@@ -42,9 +42,9 @@ export function renderDiff({ link, generation, reports, items, intents }: Diff):
     : `the cloud offered ${generation.heard}${generation.behind ? ", which is not held yet" : ""}`;
   lines.push(`Desired state: generation ${generation.held} is held; ${heard}`);
   if (intents.length > 0) lines.push("", "Asked at the site, not decided by the cloud:");
-  for (const { verb, pod, state, by, at, container } of intents) {
-    const what = container === undefined ? "" : ` (container ${container})`;
-    lines.push(`  ${verb} pod ${pod.namespace}/${pod.name}${what}: ${state}, by ${by} at ${at}`);
+  for (const intent of intents) {
+    const { state, by, at } = intent;
+    lines.push(`  ${intentText(intent)}: ${state}, by ${by} at ${at}`);
   }
   if (reports.total === 0) lines.push("", "Nothing waits to be reported.");
   else {
@@ -55,6 +55,16 @@ export function renderDiff({ link, generation, reports, items, intents }: Diff):
   for (const { about, change } of items) lines.push(`  ${about}: ${change}`);
   if (items.length < reports.total) lines.push(`  … and ${reports.total - items.length} more`);
   return lines.join("\n") + "\n";
+}
+
+function intentText(intent: Diff["intents"][number]): string {
+  if (intent.verb === "set_twin") {
+    const { device, property, value } = intent;
+    return `set twin ${device.namespace}/${device.name} ${property} to ${JSON.stringify(value)}`;
+  }
+  const { verb, pod, container } = intent;
+  const what = container === undefined ? "" : ` (container ${container})`;
+  return `${verb} pod ${pod.namespace}/${pod.name}${what}`;
 }
 
 async function showWhy(invocation: Invocation, signal: AbortSignal): Promise<number> {

@@ -8,15 +8,33 @@ import { Changes, Wakeup } from "../../shared/async/wakeup.ts";
 import { waitAtMost } from "../../shared/async/wait_at_most.ts";
 import { type Clock, toTime } from "../../shared/clock.ts";
 import { AppError, errorChain } from "../../shared/errors.ts";
-import type { Pod } from "../../shared/k8s/types.ts";
+import type { Device } from "../../shared/k8s/devices.ts";
+import { GVR } from "../../shared/k8s/gvr.ts";
+import type { KubeObject, Pod } from "../../shared/k8s/types.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
 import type { Store, StoreOp } from "../../shared/store/port.ts";
 import { objectKey } from "../../shared/wire/keys.ts";
-import { type SiteIntent, specDigest } from "../../shared/wire/site_intent.ts";
+import {
+  EARLIER_MAX,
+  type PodIntent,
+  type SiteIntent,
+  specDigest,
+  type TwinIntent,
+} from "../../shared/wire/site_intent.ts";
 import type { Ledger } from "../meta/port.ts";
+import type { Twins } from "../twins/port.ts";
 import { decideIntent, type Decision } from "./merge.ts";
-import type { Intent, IntentOutbox, IntentRequest, Intents, SiteAct, SiteActs } from "./port.ts";
+import type {
+  Intent,
+  IntentOutbox,
+  IntentProgress,
+  IntentRequest,
+  Intents,
+  SetTwinRequest,
+  SiteAct,
+  SiteActs,
+} from "./port.ts";
 
 /** Intent id -> IntentRow. A changed layout is a new name and a reader for this one. */
 export const INTENTS_BUCKET = "intents/v1";
@@ -27,8 +45,8 @@ export const OPEN_INTENTS_MAX = 1_000;
 export const DECIDED_INTENTS_MAX = 200;
 const RETRY_MS = 5_000;
 
-interface IntentRow {
-  intent: SiteIntent;
+interface IntentRow<T extends SiteIntent = SiteIntent> {
+  intent: T;
   /** Rises with every intent of this node. */
   order: number;
   graceSeconds?: number;
@@ -43,6 +61,8 @@ export interface DurableIntentsOptions {
   ledger: Pick<Ledger, "changes" | "get">;
   clock: Clock;
   random: Random;
+  /** Undefined while the node has no device. */
+  twins?: () => Pick<Twins, "twin" | "desireAtSite"> | undefined;
 }
 
 export class DurableIntents implements Intents, SiteActs {
@@ -52,16 +72,27 @@ export class DurableIntents implements Intents, SiteActs {
   /** One commit at a time per row; "" for recording. */
   readonly #mutex = new KeyedMutex();
   readonly #rows = new Map<string, IntentRow>();
+  #order = 0;
 
   constructor(options: DurableIntentsOptions) {
     this.#options = options;
     const rows = options.store.list<IntentRow>(INTENTS_BUCKET).map((row) => row.value);
     rows.sort((a, b) => a.order - b.order);
     for (const row of rows) this.#rows.set(row.intent.id, row);
+    this.#order = rows.at(-1)?.order ?? 0;
   }
 
-  async record(request: IntentRequest): Promise<Intent> {
+  async record(request: IntentRequest): Promise<PodIntent & IntentProgress> {
     const row = await this.#mutex.run("", () => this.#record(request));
+    this.changes.notify();
+    return { ...row.intent, ...progressOf(row) };
+  }
+
+  async setTwin(request: SetTwinRequest): Promise<Intent> {
+    const { namespace, name, property } = request;
+    const key = twinOutboxKey({ namespace, name }, property);
+    const row = await this.#mutex.run(key, () => this.#setTwin(key, request));
+    await this.#prune();
     this.changes.notify();
     return toIntent(row);
   }
@@ -76,7 +107,8 @@ export class DurableIntents implements Intents, SiteActs {
   }
 
   of(uid: string): readonly SiteAct[] {
-    return [...this.#rows.values()].filter((row) => row.intent.pod.uid === uid).map(toAct);
+    return [...this.#rows.values()].filter(isOfPod).filter((row) => row.intent.pod.uid === uid)
+      .map(toAct);
   }
 
   async begin(id: string, victims: readonly string[]): Promise<void> {
@@ -119,9 +151,9 @@ export class DurableIntents implements Intents, SiteActs {
     for (const { intent, carriedOut, decision } of [...this.#rows.values()]) {
       if (decision) continue;
       const made = decideIntent(intent, {
-        held: ledger.get<Pod>(podKey(intent.pod)),
+        held: ledger.get<KubeObject>(heldKey(intent)),
         carriedOut,
-        reported: !outbox.holds(outboxKey(intent.id)),
+        reported: !outbox.holds(outboxKey(intent)),
       });
       if (!made) continue;
       await this.#change(intent.id, (row) => ({ ...row, decision: made }));
@@ -134,23 +166,72 @@ export class DurableIntents implements Intents, SiteActs {
     }
   }
 
-  async #record(request: IntentRequest): Promise<IntentRow> {
+  async #record(request: IntentRequest): Promise<IntentRow<PodIntent>> {
     const pod = this.#find(request);
-    const open = [...this.#rows.values()].filter((row) => !row.decision);
-    const same = open.find((row) => isSame(row, request, pod.metadata.uid));
+    const open = this.#open();
+    const same = open.filter(isOfPod).find((row) => isSame(row, request, pod.metadata.uid));
     if (same) return same;
-    if (open.length >= OPEN_INTENTS_MAX) {
-      throw new AppError(
-        "exhausted",
-        `Cannot take the request: open intents must be <= ${OPEN_INTENTS_MAX}`,
-      );
-    }
+    requireRoom(open.length);
     const row = this.#newRow(request, pod);
     // A restart is told once it is carried out; a removal is a request and goes at once.
     if (request.verb === "remove") await this.#commitReported(row);
     else await this.#options.store.commit([putRow(row)]);
     this.#rows.set(row.intent.id, row);
     return row;
+  }
+
+  #open(): IntentRow[] {
+    return [...this.#rows.values()].filter((row) => !row.decision);
+  }
+
+  async #setTwin(key: string, request: SetTwinRequest): Promise<IntentRow> {
+    const { namespace, name, property, value, version } = request;
+    const { ledger, outbox, twins } = this.#options;
+    const device = ledger.get<Device>(heldKey({ verb: "set_twin", device: { namespace, name } }));
+    const engine = twins?.();
+    if (!device || !engine) throw new AppError("not_found", `devices "${name}" not found`);
+    const open = this.#open();
+    const before = open.find(({ intent }) =>
+      intent.verb === "set_twin" && intent.property === property &&
+      intent.device.uid === device.metadata.uid
+    );
+    if (!before) requireRoom(open.length);
+    const twin = engine.twin({ namespace, name }, property);
+    const row = this.#newTwinRow(request, device, {
+      base: twin?.overruled === undefined ? twin?.desired?.value ?? null : twin.overruled,
+      before: before?.intent.verb === "set_twin" ? before.intent : undefined,
+    });
+    const { id } = row.intent;
+    const replaced: IntentRow | undefined = before && { ...before, decision: REPLACED };
+    const desire = { property, value, intent: id, ...(version === undefined ? {} : { version }) };
+    await engine.desireAtSite({ namespace, name }, desire, {
+      ops: [putRow(row), ...(replaced ? [putRow(replaced)] : [])],
+      stage: () => outbox.stage("control", key, { kind: "intent", intent: row.intent }),
+    });
+    if (replaced) this.#rows.set(replaced.intent.id, replaced);
+    this.#rows.set(id, row);
+    return row;
+  }
+
+  #newTwinRow(
+    { namespace, name, property, value, by }: SetTwinRequest,
+    device: Device,
+    { base, before }: { base: string | null; before: TwinIntent | undefined },
+  ): IntentRow {
+    const { clock, random } = this.#options;
+    const intent: TwinIntent = {
+      id: random.uuid(),
+      verb: "set_twin",
+      device: { namespace, name, uid: device.metadata.uid ?? "" },
+      property,
+      value,
+      // the cloud may have followed the edit before this one, or not yet
+      base: before ? before.base : base,
+      ...(before ? { earlier: [...before.earlier ?? [], before.value].slice(-EARLIER_MAX) } : {}),
+      at: toTime(clock.nowMs()),
+      by,
+    };
+    return { intent, order: ++this.#order, carriedOut: true };
   }
 
   #find({ namespace, name, uid, container }: IntentRequest): Pod {
@@ -173,7 +254,10 @@ export class DurableIntents implements Intents, SiteActs {
     return pod;
   }
 
-  #newRow({ verb, container, graceSeconds, by }: IntentRequest, pod: Pod): IntentRow {
+  #newRow(
+    { verb, container, graceSeconds, by }: IntentRequest,
+    pod: Pod,
+  ): IntentRow<PodIntent> {
     const { clock, random } = this.#options;
     const { namespace = "", name = "", uid = "" } = pod.metadata;
     return {
@@ -186,7 +270,7 @@ export class DurableIntents implements Intents, SiteActs {
         at: toTime(clock.nowMs()),
         by,
       },
-      order: Math.max(0, ...[...this.#rows.values()].map((row) => row.order)) + 1,
+      order: ++this.#order,
       ...(graceSeconds === undefined ? {} : { graceSeconds }),
       carriedOut: false,
     };
@@ -207,7 +291,7 @@ export class DurableIntents implements Intents, SiteActs {
   async #commitReported(row: IntentRow): Promise<void> {
     const { intent } = row;
     const report = { kind: "intent", intent } as const;
-    await this.#options.outbox.putWith("control", outboxKey(intent.id), report, [putRow(row)]);
+    await this.#options.outbox.putWith("control", outboxKey(intent), report, [putRow(row)]);
   }
 
   /**
@@ -219,9 +303,11 @@ export class DurableIntents implements Intents, SiteActs {
     const decided = rows.filter((row) => row.decision);
     const surplus = decided.slice(0, Math.max(0, decided.length - DECIDED_INTENTS_MAX));
     const victims = surplus.filter(({ intent, order }) => {
+      if (intent.verb === "set_twin") return true;
+      const { uid } = intent.pod;
       const held = this.#options.ledger.get<Pod>(podKey(intent.pod));
-      if (held?.metadata.uid !== intent.pod.uid) return true;
-      return rows.some((row) => row.intent.pod.uid === intent.pod.uid && row.order > order);
+      if (held?.metadata.uid !== uid) return true;
+      return rows.filter(isOfPod).some((row) => row.intent.pod.uid === uid && row.order > order);
     });
     if (victims.length === 0) return;
     await this.#options.store.commit(victims.map(({ intent }): StoreOp => ({
@@ -239,7 +325,25 @@ function restartable(pod: Pod): string[] {
   return [...pod.spec.containers, ...sidecars].map((c) => c.name);
 }
 
-function isSame(row: IntentRow, request: IntentRequest, uid: string | undefined): boolean {
+const REPLACED: Decision = { kind: "merged", reason: "a later edit at the site took its place" };
+
+function requireRoom(open: number): void {
+  if (open < OPEN_INTENTS_MAX) return;
+  throw new AppError(
+    "exhausted",
+    `Cannot take the request: open intents must be <= ${OPEN_INTENTS_MAX}`,
+  );
+}
+
+function isOfPod(row: IntentRow): row is IntentRow<PodIntent> {
+  return row.intent.verb !== "set_twin";
+}
+
+function isSame(
+  row: IntentRow<PodIntent>,
+  request: IntentRequest,
+  uid: string | undefined,
+): boolean {
   const { intent, carriedOut } = row;
   if (intent.pod.uid !== uid || intent.verb !== request.verb) return false;
   if (intent.verb === "remove") return true;
@@ -250,20 +354,40 @@ function podKey(pod: { namespace: string; name: string }): string {
   return objectKey({ group: "", resource: "pods" }, pod.namespace, pod.name);
 }
 
-function outboxKey(id: string): string {
-  return `intent/${id}`;
+/** Key of the object an intent is about. */
+function heldKey(
+  intent: PodIntent | { verb: "set_twin"; device: { namespace: string; name: string } },
+): string {
+  if (intent.verb !== "set_twin") return podKey(intent.pod);
+  return objectKey(GVR.devices, intent.device.namespace, intent.device.name);
+}
+
+function outboxKey(intent: SiteIntent): string {
+  if (intent.verb !== "set_twin") return `intent/${intent.id}`;
+  return twinOutboxKey(intent.device, intent.property);
+}
+
+/** One per property: of edits that were not sent yet only the last one goes. */
+function twinOutboxKey(device: { namespace: string; name: string }, property: string): string {
+  return `intent/twin/${device.namespace}/${device.name}/${property}`;
 }
 
 function putRow(row: IntentRow): StoreOp {
   return { op: "put", bucket: INTENTS_BUCKET, key: row.intent.id, value: row };
 }
 
-function toIntent({ intent, carriedOut, decision }: IntentRow): Intent {
-  const state = decision?.kind ?? (carriedOut ? "applied" : "pending");
-  return { ...intent, state, ...(decision ? { reason: decision.reason } : {}) };
+function toIntent(row: IntentRow): Intent {
+  return { ...row.intent, ...progressOf(row) };
 }
 
-function toAct({ intent, graceSeconds, victims, carriedOut, decision }: IntentRow): SiteAct {
+function progressOf({ carriedOut, decision }: IntentRow): IntentProgress {
+  const state = decision?.kind ?? (carriedOut ? "applied" : "pending");
+  return { state, ...(decision ? { reason: decision.reason } : {}) };
+}
+
+function toAct(
+  { intent, graceSeconds, victims, carriedOut, decision }: IntentRow<PodIntent>,
+): SiteAct {
   const { id, verb, container, by } = intent;
   return {
     id,

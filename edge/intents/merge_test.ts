@@ -3,7 +3,7 @@ import type { Pod } from "../../shared/k8s/types.ts";
 import {
   CONFLICT_ANNOTATION,
   formatConflict,
-  type SiteIntent,
+  type PodIntent,
   specDigest,
 } from "../../shared/wire/site_intent.ts";
 import { decideIntent, type MergeFacts } from "./merge.ts";
@@ -13,7 +13,7 @@ const POD: Pod = {
   spec: { containers: [{ name: "main", image: "i" }] },
 };
 
-function intent(verb: SiteIntent["verb"]): SiteIntent {
+function intent(verb: PodIntent["verb"]): PodIntent {
   return {
     id: "i1",
     verb,
@@ -36,7 +36,7 @@ function marked(id: string): Pod {
 const DONE = { carriedOut: true, reported: true };
 const SPEC = "the spec was changed";
 
-const TABLE: [string, SiteIntent["verb"], MergeFacts, string | undefined][] = [
+const TABLE: [string, PodIntent["verb"], MergeFacts, string | undefined][] = [
   ["a removal waits for the cloud", "remove", { held: POD, ...DONE }, undefined],
   ["a deletion merges it", "remove", { held: pod({ deletionTimestamp: "t" }), ...DONE }, "merged"],
   ["so does a pod that is gone", "remove", { held: undefined, ...DONE }, "merged"],

@@ -5,7 +5,8 @@
 import type { Changes } from "../../shared/async/wakeup.ts";
 import type { StoreOp } from "../../shared/store/port.ts";
 import type { Report } from "../../shared/wire/report.ts";
-import type { IntentVerb, SiteIntent } from "../../shared/wire/site_intent.ts";
+import type { PodIntent, PodVerb, SiteIntent } from "../../shared/wire/site_intent.ts";
+import type { Staged } from "../meta/port.ts";
 
 /**
  *     pending -> applied -> merged | conflict        (the cloud may decide before it is applied)
@@ -15,14 +16,16 @@ import type { IntentVerb, SiteIntent } from "../../shared/wire/site_intent.ts";
  */
 export type IntentState = "pending" | "applied" | "merged" | "conflict";
 
-export interface Intent extends SiteIntent {
+export interface IntentProgress {
   state: IntentState;
   /** Why it was decided so. */
   reason?: string;
 }
 
+export type Intent = SiteIntent & IntentProgress;
+
 export interface IntentRequest {
-  verb: IntentVerb;
+  verb: PodVerb;
   namespace: string;
   name: string;
   /** Refuses when the pod of that name has another uid. */
@@ -33,6 +36,16 @@ export interface IntentRequest {
   by: string;
 }
 
+export interface SetTwinRequest {
+  namespace: string;
+  name: string;
+  property: string;
+  value: string;
+  /** The version of desired they saw; refused as stale when there is a later one. */
+  version?: number;
+  by: string;
+}
+
 export interface Intents {
   readonly changes: Changes;
   /**
@@ -40,7 +53,12 @@ export interface Intents {
    * returned instead of a second. AppError "not_found", "conflict" (uid), "invalid" (container),
    * "exhausted".
    */
-  record(request: IntentRequest): Promise<Intent>;
+  record(request: IntentRequest): Promise<PodIntent & IntentProgress>;
+  /**
+   * Sets what a property shall be. Resolves when the intent, and what it changed here, are on disk
+   * together. An undecided one of the same property is replaced. Errors as `Twins.report`.
+   */
+  setTwin(request: SetTwinRequest): Promise<Intent>;
   /** Oldest first; decided ones are kept for a while. */
   list(): Intent[];
   get(id: string): Intent | undefined;
@@ -49,7 +67,7 @@ export interface Intents {
 /** One intent about one pod, as the agent needs it to carry it out. */
 export interface SiteAct {
   id: string;
-  verb: IntentVerb;
+  verb: PodVerb;
   container?: string;
   graceSeconds?: number;
   by: string;
@@ -80,6 +98,7 @@ export interface IntentOutbox {
     report: Report,
     also: readonly StoreOp[],
   ): Promise<number>;
+  stage(lane: "control", key: string, report: Report): Staged;
   /** True while a report of this key is not acknowledged. */
   holds(key: string): boolean;
 }

@@ -9,7 +9,7 @@ import { waitAtMost } from "../../../shared/async/wait_at_most.ts";
 import type { Clock } from "../../../shared/clock.ts";
 import { AppError } from "../../../shared/errors.ts";
 import type { Pod, StatusObject } from "../../../shared/k8s/types.ts";
-import type { Intent, IntentRequest, Intents } from "../../intents/port.ts";
+import type { IntentRequest, Intents } from "../../intents/port.ts";
 import type { LocalPods } from "../port.ts";
 
 export interface ActSources {
@@ -72,13 +72,16 @@ export function addActs(app: Hono, sources: ActSources): void {
 }
 
 /** Who asked, as they say: everybody holds the same token. */
-function askedBy(c: Context): string {
+export function askedBy(c: Context): string {
   const said = c.req.query("by") ?? c.req.header("user-agent")?.split(/[\s(]/)[0] ?? "";
   // deno-lint-ignore no-control-regex
   return said.replace(/[\x00-\x1f\x7f]/g, "").slice(0, BY_CHARS_MAX) || "unknown";
 }
 
-async function record(request: IntentRequest, sources: ActSources): Promise<Intent> {
+async function record(
+  request: IntentRequest,
+  sources: ActSources,
+): ReturnType<Intents["record"]> {
   const phase = find(request, sources.pods).status?.phase;
   if (request.verb === "restart" && (phase === "Succeeded" || phase === "Failed")) {
     throw new AppError(

@@ -13,14 +13,19 @@ class MemoryIntents implements Intents {
   readonly asked: IntentRequest[] = [];
   all: Intent[] = [];
 
-  record(request: IntentRequest): Promise<Intent> {
+  record(request: IntentRequest): ReturnType<Intents["record"]> {
     this.asked.push(request);
     const { verb, namespace, name, by } = request;
     const id = `intent-${this.all.length}`;
     const pod = { namespace, name, uid: `uid-${name}` };
-    const intent: Intent = { id, verb, pod, by, specDigest: "d", at: "t", state: "pending" };
+    const state = "pending" as const;
+    const intent = { id, verb, pod, by, specDigest: "d", at: "t", state };
     this.all.push(intent);
     return Promise.resolve(intent);
+  }
+
+  setTwin(): Promise<Intent> {
+    return Promise.reject(new Error("no test sets a twin"));
   }
 
   list(): Intent[] {

@@ -5,6 +5,7 @@ import type { LinkStatus, WaitingReport } from "../port.ts";
 
 /** Reports named one by one; the counts are of all. */
 const NAMED_MAX = 200;
+const VALUE_CHARS_SHOWN = 60;
 
 export interface ReportLine {
   kind: Report["kind"];
@@ -83,9 +84,23 @@ function toLine(report: Report): ReportLine {
       };
     }
     case "intent": {
-      const { verb, pod, by, at } = report.intent;
+      const { verb, by, at } = report.intent;
+      if (report.intent.verb === "set_twin") {
+        const { device, property, value, base } = report.intent;
+        const about = `device ${device.namespace}/${device.name}`;
+        const from = base === null ? "nothing" : shown(base);
+        const change = `desired ${property} from ${from} to ${shown(value)}, by ${by} at ${at}`;
+        return { kind, about, change };
+      }
+      const { pod } = report.intent;
       const about = `pod ${pod.namespace}/${pod.name}`;
       return { kind, about, change: `${verb}, asked by ${by} at ${at}` };
     }
   }
+}
+
+/** A value as it stands in a line of text. */
+function shown(value: string): string {
+  const text = JSON.stringify(value);
+  return text.length <= VALUE_CHARS_SHOWN ? text : `${text.slice(0, VALUE_CHARS_SHOWN)}…`;
 }

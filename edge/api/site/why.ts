@@ -63,9 +63,10 @@ function summarize(pod: Pod, reasons: readonly Reason[]): string {
 }
 
 function siteReasons({ intents, pod, status }: WhySources): Reason[] {
-  const open = intents.filter((i) => i.pod.uid === pod.metadata.uid);
   const reasons: Reason[] = [];
-  for (const { verb, state, by, at, container } of open) {
+  for (const intent of intents) {
+    if (intent.verb === "set_twin" || intent.pod.uid !== pod.metadata.uid) continue;
+    const { verb, state, by, at, container } = intent;
     if (verb === "remove" && (state === "pending" || state === "applied")) {
       const message = `It was removed at the site by ${by} at ${at} and stays stopped until the ` +
         `cloud has decided; the link is ${status.link.state}.`;
