@@ -17,6 +17,9 @@ import { methodNotAllowed, toStatus, unauthorized, unknownPath } from "./errors.
 import { EVENT_SWEEP_MS, expireEvents } from "./event_sweeper.ts";
 import { answerReview } from "./handle_review.ts";
 import { allKinds, findKind } from "./kinds/registry.ts";
+import { METRICS_GROUP, serveMetrics } from "./metrics/handle_metrics.ts";
+import { NodeUsage } from "./metrics/node_usage.ts";
+import { parseNodeProxy, proxyToNode } from "./node_proxy.ts";
 import { OPENAPI_V2_CONTENT_TYPE, openapiDocument, openapiIndex } from "./openapi/openapi.ts";
 import type { Authenticator, NodeProxy, UserInfo } from "./port.ts";
 import { parseApiPath } from "./resource_path.ts";
@@ -120,6 +123,22 @@ function buildApp(
     await next();
   });
   addDiscovery(app);
+  app.all("/api/v1/nodes/*", async (context, next) => {
+    const target = parseNodeProxy(new URL(context.req.url).pathname);
+    if (!target) return await next();
+    return await proxyToNode(parts, context.req.raw, context.get("user"), target);
+  });
+  const usage = new NodeUsage(parts.nodeProxy, parts.clock);
+  app.all(`/apis/${METRICS_GROUP}/*`, async (context) => {
+    const parsed = parseApiPath(new URL(context.req.url).pathname);
+    if (parsed?.kind !== "resource") throw unknownPath();
+    const { path } = parsed;
+    return await serveMetrics(parts, usage, {
+      request: context.req.raw,
+      user: context.get("user"),
+      path,
+    });
+  });
   app.all("/api/*", (context) => serveApiPath(context, parts));
   app.all("/apis/*", (context) => serveApiPath(context, parts));
   return app;

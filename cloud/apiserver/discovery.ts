@@ -1,5 +1,6 @@
 /** What the server offers, from the table of kinds: aggregated (v2, v2beta1) and plain. Pure. */
 import type { KindInfo, SubresourceInfo } from "./kinds/kind_info.ts";
+import { METRICS_RESOURCES } from "./metrics/handle_metrics.ts";
 import { parseAccept } from "./negotiate.ts";
 
 /** Resources that are only ever created: questions about oneself. */
@@ -47,7 +48,16 @@ export class Discovery {
       categories: [],
       subresources: [],
     }));
-    this.#resources = [...kinds, ...reviews];
+    const metrics = METRICS_RESOURCES.map((resource): Resource => ({
+      ...resource,
+      singular: "",
+      namespaced: resource.plural === "pods",
+      verbs: ["get", "list"],
+      shortNames: [],
+      categories: [],
+      subresources: [],
+    }));
+    this.#resources = [...kinds, ...reviews, ...metrics];
   }
 
   /** Named groups (all but the core), in the order of their kinds. */
