@@ -11,7 +11,9 @@ import { AppError } from "../../shared/errors.ts";
 import type { Pod } from "../../shared/k8s/types.ts";
 import { KUBERNETES_VERSION } from "../../shared/version.ts";
 import type { Intents } from "../intents/port.ts";
+import type { Twins } from "../twins/port.ts";
 import { accessGuard, type Arrival } from "./access.ts";
+import { addDevices } from "./devices/routes.ts";
 import { apiGroups, apiResources, apiVersions } from "./kube/discovery.ts";
 import { LocalKube } from "./kube/handlers.ts";
 import { localResources } from "./kube/resources.ts";
@@ -33,6 +35,8 @@ export interface LocalApiOptions {
   objects: LocalObjects;
   facts: EdgeFacts;
   intents: Intents;
+  /** Undefined while the node has no device. */
+  devices?: () => Twins | undefined;
   /** What node and pods use; without it the paths are not served. */
   stats?: LocalStats;
   /** What acts must show; without one nobody may act. */
@@ -72,6 +76,8 @@ export function createLocalApi(options: LocalApiOptions): LocalApi {
   addOwn(app, options);
   if (options.stats) { for (const each of [app, kubelet]) addStats(each, options.stats); }
   addActs(app, options);
+  const { devices = () => undefined, intents } = options;
+  addDevices(app, { devices, intents });
   addSite(app, options);
   addMethodRefusal(app);
   return {

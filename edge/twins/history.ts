@@ -87,6 +87,8 @@ interface Recorded {
 export interface TwinHistoryOptions {
   store: Store;
   clock: Clock;
+  /** True while the disk is to be spared. */
+  sparing?: () => boolean;
   limits?: { ttlMs: number; rowsMax: number; bytesMax: number };
 }
 
@@ -94,11 +96,15 @@ export class TwinHistory {
   readonly stamps: HistoryStamps;
   readonly #store: Store;
   readonly #clock: Clock;
+  readonly #sparing: () => boolean;
   #refused = 0;
 
-  constructor({ store, clock, limits = TWIN_HISTORY_LIMITS }: TwinHistoryOptions) {
+  constructor(
+    { store, clock, sparing = () => false, limits = TWIN_HISTORY_LIMITS }: TwinHistoryOptions,
+  ) {
     this.#store = store;
     this.#clock = clock;
+    this.#sparing = sparing;
     this.stamps = new HistoryStamps(store, clock);
     const streams = historyStreams();
     for (const stream of streams) {
@@ -115,9 +121,9 @@ export class TwinHistory {
     return this.#refused;
   }
 
-  /** False while the bulk file has a problem: twins go on without their past. */
+  /** False while the bulk file has a problem or is spared: twins go on without their past. */
   accepts(): boolean {
-    if (this.#store.bulk.problem === undefined) return true;
+    if (this.#store.bulk.problem === undefined && !this.#sparing()) return true;
     this.#refused++;
     return false;
   }

@@ -44,6 +44,8 @@ export interface TwinManagerOptions {
   ledger: Pick<Ledger, "get" | "inventory" | "changes" | "head">;
   outbox: TwinOutbox;
   clock: Clock;
+  /** True while the disk is to be spared: changes are kept, their history is not. */
+  sparing?: () => boolean;
 }
 
 /** Work for one device, carried out inside its batch. */
@@ -60,9 +62,9 @@ export class TwinManager implements Twins {
 
   constructor(options: TwinManagerOptions) {
     this.#options = options;
-    const { store, ledger, clock } = options;
+    const { store, ledger, clock, sparing } = options;
     this.registry = new Registry({ store, ledger, monotonicMs: clock.monotonicMs() });
-    this.pastOf = new TwinHistory({ store, clock });
+    this.pastOf = new TwinHistory({ store, clock, ...(sparing ? { sparing } : {}) });
     this.#mailboxes = new Mailboxes((key, works) => this.#perform(key, works));
   }
 
