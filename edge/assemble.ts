@@ -20,6 +20,7 @@ import { VERSION } from "../shared/version.ts";
 import { createLocalApi, type LocalApi } from "./api/app.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { ContainerRuntime } from "./cri/port.ts";
+import { DeviceRoom } from "./device_room.ts";
 import { EdgeFactsView } from "./edge_facts.ts";
 import { HeardLedger } from "./heard_ledger.ts";
 import { DurableIntents } from "./intents/durable_intents.ts";
@@ -82,6 +83,7 @@ export interface Memory {
   records: DurablePodRecords;
   events: DurableEventLog;
   intents: DurableIntents;
+  devices: DeviceRoom;
 }
 
 export interface Edge {
@@ -137,6 +139,7 @@ export async function assembleEdge(
       scope.spawn("outbox", (signal) => memory.outbox.run(signal));
       scope.spawn("disk budget", (signal) => memory.diskBudget.run(signal));
       scope.spawn("intents", (signal) => memory.intents.run(signal));
+      scope.spawn("devices", (signal) => memory.devices.run(signal));
       scope.spawn("link", (signal) => link.run(signal));
       scope.spawn("pods", (signal) => agent.run(signal));
       scope.spawn("node", (signal) => reporter.run(signal));
@@ -244,6 +247,7 @@ function buildLocalApi(
     },
     facts,
     intents: memory.intents,
+    devices: () => memory.devices.twins,
     stats,
     token: apiToken,
     changes: merge([agent.changes, memory.ledger.changes, memory.events.changes, link.changes]),
@@ -272,6 +276,7 @@ async function openMemory(
   const history = new DurableHistory({ store, clock });
   const ledger = new DurableLedger(store);
   if (store.recovery.lostCommits) await ledger.distrust();
+  const devices = new DeviceRoom({ store, ledger, outbox, clock });
   return {
     store,
     diskBudget: new WriteBudget({
@@ -291,7 +296,15 @@ async function openMemory(
       nodeName: config.nodeName,
       history,
     }),
-    intents: new DurableIntents({ store, outbox, ledger, clock, random }),
+    intents: new DurableIntents({
+      store,
+      outbox,
+      ledger,
+      clock,
+      random,
+      twins: () => devices.twins,
+    }),
+    devices,
   };
 }
 
@@ -347,7 +360,7 @@ function logLinksDir({ containerLogsDir, logsDir }: EdgeConfig["pods"]): string 
 async function buildLink(
   config: EdgeConfig,
   ports: EdgePorts & { clock: NodeTime },
-  { ledger, outbox, events }: Omit<Memory, "ledger"> & { ledger: LinkLedger },
+  { ledger, outbox, events, devices }: Omit<Memory, "ledger"> & { ledger: LinkLedger },
   api: LocalApi,
 ): Promise<Link> {
   if (config.cloud.addresses.length === 0) {
@@ -362,7 +375,11 @@ async function buildLink(
     ledger,
     outbox,
     handler: (request) => api.handleFromCloud(request),
-    onTime: (serverMs, askedMs) => events.timeIsKnown(ports.clock.learn(serverMs, askedMs)),
+    onTime: async (serverMs, askedMs) => {
+      const learned = ports.clock.learn(serverMs, askedMs);
+      await events.timeIsKnown(learned);
+      await devices.timeIsKnown(learned);
+    },
     clock: ports.clock,
     random: ports.random,
   });
