@@ -14,6 +14,7 @@ import type { Random } from "../shared/random.ts";
 import type { Disk } from "../shared/store/disk.ts";
 import { type DurableStore, openStore } from "../shared/store/durable_store.ts";
 import { SealingCodec } from "../shared/store/sealing_codec.ts";
+import { probeDisk } from "../shared/store/disk_probe.ts";
 import { WriteBudget } from "../shared/store/write_budget.ts";
 import { parseQuantity, wholeValue } from "../shared/k8s/quantity.ts";
 import { VERSION } from "../shared/version.ts";
@@ -21,6 +22,7 @@ import { createLocalApi, type LocalApi } from "./api/app.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { ContainerRuntime } from "./cri/port.ts";
 import { DeviceRoom } from "./device_room.ts";
+import { careForDisk } from "./disk_care.ts";
 import { EdgeFactsView } from "./edge_facts.ts";
 import { HeardLedger } from "./heard_ledger.ts";
 import { DurableIntents } from "./intents/durable_intents.ts";
@@ -138,6 +140,7 @@ export async function assembleEdge(
       if (link.link) recordLink(memory.history, link.link);
       scope.spawn("outbox", (signal) => memory.outbox.run(signal));
       scope.spawn("disk budget", (signal) => memory.diskBudget.run(signal));
+      scope.spawn("disk", (signal) => probeDisk(memory.store, ports.clock, signal));
       scope.spawn("intents", (signal) => memory.intents.run(signal));
       scope.spawn("devices", (signal) => memory.devices.run(signal));
       scope.spawn("link", (signal) => link.run(signal));
@@ -273,29 +276,28 @@ async function openMemory(
   });
   if (codec) await sealSecrets(store, codec.keyId);
   const outbox = new DurableOutbox({ store, clock });
-  const history = new DurableHistory({ store, clock });
+  const { nodeName } = config;
+  const diskBudget: WriteBudget = new WriteBudget({
+    clock,
+    limitBytes: config.store.dailyWriteBudgetMb * 1_000_000,
+    store,
+    written: () => store.stats().written,
+    onState: (budget) => careForDisk(budget, { nodeName, store, events }),
+  });
+  const sparing = () => diskBudget.exceeded;
+  const history = new DurableHistory({ store, clock, sparing });
+  const events = new DurableEventLog({ store, outbox, clock, random, nodeName, history });
   const ledger = new DurableLedger(store);
   if (store.recovery.lostCommits) await ledger.distrust();
   const devices = new DeviceRoom({ store, ledger, outbox, clock });
   return {
     store,
-    diskBudget: new WriteBudget({
-      clock,
-      budgetBytes: config.store.dailyWriteBudgetMb * 1_000_000,
-      bytesWritten: () => store.stats().bytesWritten,
-    }),
+    diskBudget,
     outbox,
     ledger,
     history,
     records: new DurablePodRecords({ store, outbox, history }),
-    events: new DurableEventLog({
-      store,
-      outbox,
-      clock,
-      random,
-      nodeName: config.nodeName,
-      history,
-    }),
+    events,
     intents: new DurableIntents({
       store,
       outbox,

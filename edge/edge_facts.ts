@@ -4,7 +4,10 @@ import type { Event, Node } from "../shared/k8s/types.ts";
 import type { Store } from "../shared/store/port.ts";
 import { VERSION } from "../shared/version.ts";
 import { objectKey } from "../shared/wire/keys.ts";
+import type { WriteBudget } from "../shared/store/write_budget.ts";
 import type {
+  DiskBudgetStatus,
+  DiskTrouble,
   EdgeFacts,
   EdgeStatus,
   HealthCheck,
@@ -13,14 +16,21 @@ import type {
   WaitingReport,
 } from "./api/port.ts";
 import type { EdgeConfig } from "./config.ts";
-import type { EventLog, Ledger, Outbox } from "./meta/port.ts";
+import type { EventLog, History, Ledger, Outbox } from "./meta/port.ts";
 import type { RuntimeHealth } from "./node/port.ts";
 
 export interface EdgeFactsSources {
   config: EdgeConfig;
   /** Why the config file is not the one in use. */
   configProblem: string | undefined;
-  memory: { store: Store; ledger: Ledger; outbox: Outbox; events: EventLog };
+  memory: {
+    store: Store;
+    diskBudget: Pick<WriteBudget, "state">;
+    ledger: Ledger;
+    outbox: Outbox;
+    events: EventLog;
+    history: History;
+  };
   startedAtMs: number;
   /** Undefined when the identity cannot be used; `linkProblem` then says why. */
   link: () =>
@@ -52,6 +62,7 @@ export class EdgeFactsView implements EdgeFacts {
     const notAfterMs = link()?.certificateNotAfterMs;
     const problem = linkProblem();
     const traffic = link()?.traffic;
+    const trouble = this.#trouble();
     return {
       node: config.nodeName,
       version: VERSION,
@@ -66,7 +77,12 @@ export class EdgeFactsView implements EdgeFacts {
         dropped,
         ...(oldestAtMs === undefined ? {} : { oldestAt: toTime(oldestAtMs) }),
       },
-      store: { lastSequence: memory.store.lastSequence, damage: this.#damage() },
+      store: {
+        lastSequence: memory.store.lastSequence,
+        damage: this.#damage(),
+        ...(trouble === undefined ? {} : { problem: trouble }),
+      },
+      diskBudget: this.#budget(),
       runtime: {
         endpoint: config.runtime.endpoint,
         ready,
@@ -87,17 +103,19 @@ export class EdgeFactsView implements EdgeFacts {
 
   /**
    * The link is not among them: a node that is cut off is ready. What was set aside as damaged is
-   * reported in the status, and does not make the node unready for good.
+   * reported in the status, and does not make the node unready for good; a disk that takes no writes
+   * does until it takes them again.
    */
   checks(): HealthCheck[] {
     const { configProblem, linkProblem, apiProblem, runtime } = this.#sources;
     const problem = linkProblem();
     const actsProblem = apiProblem();
+    const trouble = this.#trouble();
     const { ready, message } = runtime();
     const because = (why: string | undefined) => (why === undefined ? {} : { message: why });
     return [
       { name: "config", ok: configProblem === undefined, ...because(configProblem) },
-      { name: "store", ok: true },
+      { name: "store", ok: trouble === undefined, ...because(trouble?.message) },
       { name: "identity", ok: problem === undefined, ...because(problem) },
       { name: "acts", ok: actsProblem === undefined, ...because(actsProblem) },
       { name: "runtime", ok: ready, ...(ready ? {} : because(message)) },
@@ -123,6 +141,22 @@ export class EdgeFactsView implements EdgeFacts {
 
   heardGeneration(): number | undefined {
     return this.#sources.heardGeneration();
+  }
+
+  #trouble(): DiskTrouble | undefined {
+    const { store } = this.#sources.memory;
+    if (store.problem) {
+      const { kind, message, forMs } = store.problem;
+      return { kind, message, since: toTime(this.#sources.clock.nowMs() - forMs) };
+    }
+    return store.bulk.problem === undefined
+      ? undefined
+      : { kind: "bulk", message: store.bulk.problem };
+  }
+
+  #budget(): DiskBudgetStatus {
+    const { measuredMs, ...budget } = this.#sources.memory.diskBudget.state();
+    return { ...budget, measuredSeconds: Math.round(measuredMs / 1_000) };
   }
 
   #damage(): string[] {

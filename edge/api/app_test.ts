@@ -13,7 +13,14 @@ const STATUS: EdgeStatus = {
   link: { state: "backoff", since: "2026-01-01T00:00:00Z" },
   ledger: { cloudId: "c", generation: 7, objects: 3 },
   outbox: { depth: 2, dropped: { expired: 1 } },
-  store: { lastSequence: 9, damage: [] },
+  store: { lastSequence: 9, damage: [], problem: { kind: "full", message: "disk is full" } },
+  diskBudget: {
+    state: "near",
+    limitBytes: 500,
+    writtenBytes: 450,
+    measuredSeconds: 60,
+    totals: { journal: 400, snapshot: 40, bulk: 10 },
+  },
   runtime: { endpoint: "unix:///x.sock", ready: true },
   certificate: { expired: false },
   startedAt: "2026-01-01T00:00:00Z",
@@ -177,6 +184,9 @@ Deno.test("metrics, status, page and description are served", async () => {
   const metrics = await (await world.get("/metrics")).text();
   assertStringIncludes(metrics, 'skerry_link_state{state="backoff"} 1');
   assertStringIncludes(metrics, 'skerry_pods{phase="Running"} 2');
+  assertStringIncludes(metrics, 'skerry_disk_written_bytes_total{kind="journal"} 400');
+  assertStringIncludes(metrics, "skerry_disk_budget_bytes 500");
+  assertStringIncludes(metrics, 'skerry_disk_problem{kind="full"} 1');
   assertEquals((await (await world.get("/v1/status")).json()).link.state, "backoff");
   assertStringIncludes(await (await world.get("/")).text(), "<h1>n1</h1>");
   assertEquals((await (await world.get("/openapi.json")).json()).openapi, "3.0.3");

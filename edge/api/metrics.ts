@@ -50,6 +50,7 @@ export function renderMetrics(status: EdgeStatus, pods: Pod[], process: ProcessF
   metric("skerry_store_commits_total", "counter", "Commits the store has made since it began.", [
     ["", status.store.lastSequence],
   ]);
+  diskMetrics(status, metric);
   metric("skerry_runtime_ready", "gauge", "1 when the container runtime answers and is ready.", [
     ["", status.runtime.ready ? 1 : 0],
   ]);
@@ -72,6 +73,34 @@ type MetricWriter = (
   help: string,
   rows: [string, number][],
 ) => void;
+
+const DISK_TROUBLES = ["full", "read-only", "failed", "slow", "bulk"] as const;
+
+function diskMetrics({ store, diskBudget }: EdgeStatus, metric: MetricWriter): void {
+  metric(
+    "skerry_disk_problem",
+    "gauge",
+    "1 for what keeps the store from writing just now.",
+    DISK_TROUBLES.map((kind) => [`{kind="${kind}"}`, store.problem?.kind === kind ? 1 : 0]),
+  );
+  if (!diskBudget) return;
+  const { limitBytes, writtenBytes, totals } = diskBudget;
+  metric(
+    "skerry_disk_written_bytes_total",
+    "counter",
+    "Bytes the store has written to the disk since it was made, by kind.",
+    Object.entries(totals).map(([kind, bytes]) => [`{kind="${kind}"}`, bytes]),
+  );
+  metric("skerry_disk_budget_bytes", "gauge", "What may be written to the disk in a day.", [
+    ["", limitBytes],
+  ]);
+  metric(
+    "skerry_disk_budget_written_bytes",
+    "gauge",
+    "Written to the disk in the last 24 hours of operation.",
+    [["", writtenBytes]],
+  );
+}
 
 function linkTraffic({ traffic = {} }: EdgeStatus, metric: MetricWriter): void {
   const rows = (of: "messages" | "bytes"): [string, number][] =>

@@ -62,13 +62,35 @@ export interface HealthCheck {
   message?: string;
 }
 
+export interface DiskTrouble {
+  kind: "full" | "read-only" | "failed" | "slow" | "bulk";
+  message: string;
+  /** RFC 3339 */
+  since?: string;
+}
+
+/** What the node wrote to its disk in the last day of operation, beside what it may. */
+export interface DiskBudgetStatus {
+  /** `near` from 80 % on; when `exceeded`, history and snapshots are coarser. */
+  state: "ok" | "near" | "exceeded";
+  limitBytes: number;
+  writtenBytes: number;
+  /** Less than a day while the node is young. */
+  measuredSeconds: number;
+  /** By kind, since the store was made. */
+  totals: Record<"journal" | "snapshot" | "bulk", number>;
+}
+
 export interface EdgeStatus {
   node: string;
   version: string;
   link: LinkStatus;
   ledger: { cloudId: string; generation: number; objects: number };
   outbox: { depth: number; oldestAt?: string; dropped: Record<string, number> };
-  store: { lastSequence: number; damage: string[] };
+  /** `problem`: why it takes no writes, or takes long; reads go on. */
+  store: { lastSequence: number; damage: string[]; problem?: DiskTrouble };
+  /** Absent where nobody counts. */
+  diskBudget?: DiskBudgetStatus;
   runtime: { endpoint: string; ready: boolean; name?: string; version?: string; message?: string };
   certificate: { notAfter?: string; expired: boolean };
   startedAt: string;

@@ -70,6 +70,7 @@ async function diagnose(invocation: Invocation): Promise<number> {
     looks.runtime = runtimeLook(config);
     looks.hub = dialLook(config.cloud.addresses);
   }
+  looks.writes = writesLook(dataDir);
   looks.link = linkLook(dataDir);
   return report(await examine(looks), asJson);
 }
@@ -105,6 +106,27 @@ function nodeClockLook(nowMs: number, dataDir: string): Look {
     return {
       ok: false,
       message: `${seen.message}, which is ${Math.round(offMs / 1_000)} s away from the cloud's`,
+    };
+  };
+}
+
+/** What is written to the disk in a day, and whether it takes writes at all. */
+function writesLook(dataDir: string): Look {
+  return async () => {
+    const { api } = await readAddresses(dataDir);
+    const { store, diskBudget }: EdgeStatus = JSON.parse(
+      (await askProgram(`${api}/v1/status`)).text,
+    );
+    if (store.problem) return { ok: false, message: store.problem.message };
+    if (!diskBudget) return { ok: true, message: "not counted" };
+    const { state, writtenBytes, limitBytes, measuredSeconds } = diskBudget;
+    const hours = (measuredSeconds / 3_600).toFixed(1);
+    const megabytes = (bytes: number) => (bytes / 1_000_000).toFixed(1);
+    return {
+      ok: state !== "exceeded",
+      message: `${megabytes(writtenBytes)} MB in ${hours} hours, of ` +
+        `${megabytes(limitBytes)} MB a day` +
+        (state === "exceeded" ? ": history and snapshots are coarser" : ""),
     };
   };
 }

@@ -9,7 +9,14 @@ import { errorChain } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Store } from "../../shared/store/port.ts";
 import { STREAM } from "./buckets.ts";
-import type { History, HistoryEntry, HistoryQuery, HistoryRow, HistoryStats } from "./port.ts";
+import type {
+  History,
+  HistoryEntry,
+  HistoryKind,
+  HistoryQuery,
+  HistoryRow,
+  HistoryStats,
+} from "./port.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** A month of a busy node. */
@@ -23,6 +30,11 @@ const ROWS_MAX = 1_000;
 /** Rows looked at for one answer, when only some are of the kind or subject asked for. */
 const LOOKED_AT_MAX = 20_000;
 const SLICE_ROWS = 500;
+/** While the disk is spared: at most one entry in this time of one kind about one subject. */
+const SPARING_MS = 10 * 60_000;
+const SPARING_SUBJECTS_MAX = 1_000;
+/** Written all the same: few, and what they tell is told nowhere else. */
+const NEVER_SPARED: readonly HistoryKind[] = ["link", "pod_gone"];
 /** Entries on their way to the disk; beyond it they are counted as refused. */
 const WAITING_MAX = 1_000;
 
@@ -32,21 +44,32 @@ export interface HistoryOptions {
   store: Store;
   clock: Clock;
   limits?: { ttlMs: number; rowsMax: number; bytesMax: number };
+  /** True while the daily budget of disk writes is used up: then history is coarser. */
+  sparing?: () => boolean;
 }
 
 export class DurableHistory implements History {
   readonly #store: Store;
   readonly #clock: Clock;
   #waiting = 0;
+  readonly #sparing: () => boolean;
+  /** While sparing: when each kind and subject was last written. */
+  readonly #lastMs = new Map<string, number>();
   #refused = 0;
+  #spared = 0;
 
-  constructor({ store, clock, limits = HISTORY_LIMITS }: HistoryOptions) {
+  constructor({ store, clock, limits = HISTORY_LIMITS, sparing }: HistoryOptions) {
     this.#store = store;
     this.#clock = clock;
+    this.#sparing = sparing ?? (() => false);
     store.bulk.declare(STREAM.history, { ...limits });
   }
 
   async record(entry: HistoryEntry): Promise<void> {
+    if (this.#isSpared(entry)) {
+      this.#spared++;
+      return;
+    }
     if (this.#waiting >= WAITING_MAX) {
       this.#refused++;
       return;
@@ -90,7 +113,23 @@ export class DurableHistory implements History {
   stats(): HistoryStats {
     const { rows, bytes, dropped } = this.#store.bulk.stats(STREAM.history);
     const refused = this.#refused > 0 ? { refused: this.#refused } : {};
-    return { rows, bytes, dropped: { ...dropped, ...refused } };
+    const spared = this.#spared > 0 ? { spared: this.#spared } : {};
+    return { rows, bytes, dropped: { ...dropped, ...refused, ...spared } };
+  }
+
+  #isSpared({ kind, subject }: HistoryEntry): boolean {
+    if (!this.#sparing()) {
+      this.#lastMs.clear();
+      return false;
+    }
+    if (NEVER_SPARED.includes(kind)) return false;
+    const key = `${kind} ${subject}`;
+    const nowMs = this.#clock.monotonicMs();
+    const lastMs = this.#lastMs.get(key);
+    if (lastMs !== undefined && nowMs - lastMs < SPARING_MS) return true;
+    if (this.#lastMs.size >= SPARING_SUBJECTS_MAX) this.#lastMs.clear();
+    this.#lastMs.set(key, nowMs);
+    return false;
   }
 }
 

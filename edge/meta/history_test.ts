@@ -37,6 +37,25 @@ Deno.test("DurableHistory is read by time, kind and subject, page by page", asyn
   assertEquals(whats({ after: second!.id, limit: 1 }), ["step 2"]);
 });
 
+Deno.test("DurableHistory is coarser while the disk is spared, and counts the rest", async () => {
+  const clock = new SimClock();
+  let sparing = true;
+  const store = new MemoryStore({ clock });
+  const history = new DurableHistory({ store, clock, sparing: () => sparing });
+  for (let i = 0; i < 25; i++) {
+    await history.record(status("a", `step ${i}`));
+    await history.record({ kind: "link", subject: "cloud", what: `state ${i}` });
+    await clock.advance(60_000);
+  }
+  const rows = history.query({ kind: "pod_status" }).map((row) => row.what);
+  assertEquals(rows, ["step 0", "step 10", "step 20"]);
+  assertEquals(history.query({ kind: "link" }).length, 25);
+  assertEquals(history.stats().dropped, { spared: 22 });
+  sparing = false;
+  await history.record(status("a", "well"));
+  assertEquals(history.query({ subject: "pods/d/a" }).at(-1)?.what, "well");
+});
+
 Deno.test("DurableHistory is bounded, and a full disk stops nothing", async () => {
   const clock = new SimClock();
   const store = new MemoryStore({ clock });

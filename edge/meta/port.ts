@@ -179,7 +179,10 @@ export interface HistoryQuery {
 export interface HistoryStats {
   rows: number;
   bytes: number;
-  /** By reason: `expired`, `quota`, `lost`, `damaged`, `refused` (not written, disk full). */
+  /**
+   * By reason: `expired`, `quota`, `lost`, `damaged`; since the start also `refused` (not written,
+   * disk full) and `spared` (not written, budget of disk writes used up).
+   */
   dropped: Record<string, number>;
 }
 

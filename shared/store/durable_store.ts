@@ -12,6 +12,7 @@ import { AppError, errorChain, isAppError } from "../errors.ts";
 import { roomLogger } from "../log.ts";
 import type { BulkView } from "./bulk_view.ts";
 import type { Disk, DiskLock } from "./disk.ts";
+import { DiskHealth } from "./disk_health.ts";
 import { Journal, type JournalOptions } from "./journal.ts";
 import { encodeFrame } from "./journal_format.ts";
 import { STORE_LIMITS, type StoreLimits } from "./limits.ts";
@@ -19,7 +20,7 @@ import { LOCK_NAME } from "./names.ts";
 import type { StoreOptions, StoreStats } from "./options.ts";
 import { encodeOps, type RawOp } from "./ops.ts";
 import { appends, batchLength, type Pending } from "./pending.ts";
-import type { Bulk, ListOptions, RecoveryReport, Store, StoreOp } from "./port.ts";
+import type { Bulk, DiskProblem, ListOptions, RecoveryReport, Store, StoreOp } from "./port.ts";
 import { encodeBatch } from "./records.ts";
 import { type JournalPlan, MIRROR, recover, type Recovered, type Segment } from "./recover.ts";
 import { planPrune, type SnapshotFile, writeSnapshot } from "./snapshots.ts";
@@ -29,9 +30,9 @@ import { encodeCbor, PLAIN_CODEC, UNREADABLE, type ValueCodec } from "./value_co
 
 const log = roomLogger("store");
 
-/** A disk that failed is tried again by the first commit after this. */
-const RETRY_MS = 1_000;
-/** Sequences passed over then: more than one frame can hold. */
+/** How much more journal there may be before a snapshot while the disk is spared. */
+const SPARING_FACTOR = 4;
+/** Sequences passed over after an I/O error: more than one frame can hold. */
 const FENCE = 65_536;
 
 export async function openStore(options: StoreOptions): Promise<DurableStore> {
@@ -62,6 +63,7 @@ export class DurableStore implements Store {
   readonly #state: SqliteState;
   readonly #bulk: BulkView;
   readonly #journalOptions: JournalOptions;
+  readonly #health: DiskHealth;
   #plan: JournalPlan;
   #journal: Journal | undefined;
   #segments: Segment[];
@@ -71,13 +73,12 @@ export class DurableStore implements Store {
   #stateBytes: number;
   #last: number;
   #next: number;
-  #failure: unknown;
-  #failedAtMs = 0;
   /** The bulk file holds, durably, everything up to here. */
   #bulkThrough: number;
   /** Position of the bulk file that present state knows. */
   #mirrored = 0;
   #closed = false;
+  #sparing = false;
   #pump: Promise<void> | undefined;
   /** Settles when the snapshot being written, if any, is done. */
   #snapshotting: Promise<void> = Promise.resolve();
@@ -86,8 +87,7 @@ export class DurableStore implements Store {
   readonly #stats = {
     commits: 0,
     syncs: 0,
-    syncMsMax: 0,
-    bytesWritten: 0,
+    written: { journal: 0, snapshot: 0 },
     journalBytes: 0,
     snapshots: 0,
     snapshotPauseMsMax: 0,
@@ -110,6 +110,7 @@ export class DurableStore implements Store {
       dir: options.dir,
       chunkBytes: options.limits.journalChunkBytes,
     };
+    this.#health = new DiskHealth(options.clock, options.dir);
     this.recovery = recovered.report;
     this.#state = recovered.state;
     this.#bulk = recovered.bulk;
@@ -129,6 +130,10 @@ export class DurableStore implements Store {
 
   get lastSequence(): number {
     return this.#last;
+  }
+
+  get problem(): DiskProblem | undefined {
+    return this.#health.problem;
   }
 
   get bulk(): Bulk {
@@ -164,9 +169,12 @@ export class DurableStore implements Store {
   }
 
   stats(): StoreStats {
+    const written = { ...this.#stats.written, bulk: this.#bulk.bytesWritten };
     return {
       ...this.#stats,
-      bytesWritten: this.#stats.bytesWritten + this.#bulk.bytesWritten,
+      written,
+      bytesWritten: written.journal + written.snapshot + written.bulk,
+      syncMsMax: this.#health.writeMsMax,
       stateBytes: this.#stateBytes,
       pendingBytes: this.#pendingBytes,
     };
@@ -186,7 +194,8 @@ export class DurableStore implements Store {
 
   snapshot(): Promise<void> {
     const waiter = Promise.withResolvers<void>();
-    if (this.#closed || this.#stopped()) waiter.reject(this.#refusal());
+    const refusal = this.#refusal();
+    if (refusal) waiter.reject(refusal);
     else {
       this.#snapshotWaiters.push(waiter);
       this.#startPump();
@@ -205,6 +214,11 @@ export class DurableStore implements Store {
     await this.#lock.release();
   }
 
+  /** Past the daily budget of writes: snapshots come more rarely, and a start replays more. */
+  set sparing(on: boolean) {
+    this.#sparing = on;
+  }
+
   /**
    * Lets go of the memory without a word to the disk. For tests and simulation, which kill what
    * stands for a process and go on in the same one.
@@ -216,7 +230,8 @@ export class DurableStore implements Store {
   }
 
   #accept(ops: readonly StoreOp[]): { ops: RawOp[]; bytes: number } {
-    if (this.#closed || this.#stopped()) throw this.#refusal();
+    const refusal = this.#refusal();
+    if (refusal) throw refusal;
     const encoding = { codec: this.#codec, limits: this.#limits, upMs: this.#bulk.upMs() };
     const { raw, bytes } = encodeOps(ops, encoding);
     const { pendingBytesMax, stateBytesMax } = this.#limits;
@@ -268,7 +283,7 @@ export class DurableStore implements Store {
     let batch = offered;
     const first = this.#next;
     try {
-      if (this.#failure) await this.#revive();
+      if (this.#health.isBroken) await this.#revive();
       batch = await this.#withBulk(offered);
       if (batch.length === 0) return;
       const start = this.#next;
@@ -276,8 +291,9 @@ export class DurableStore implements Store {
       this.#stats.commits += batch.length;
       batch.forEach((pending, i) => this.#settle(pending, () => pending.resolve(start + i)));
     } catch (error) {
-      if (!isAppError(error, "exhausted")) this.#fail(error);
-      for (const pending of batch) this.#settle(pending, () => pending.reject(this.#named(error)));
+      this.#health.failed(error);
+      const named = this.#health.named(error);
+      for (const pending of batch) this.#settle(pending, () => pending.reject(named));
       return;
     }
     if (this.#next > first) this.#bulk.flushIfDue();
@@ -302,7 +318,7 @@ export class DurableStore implements Store {
       if (this.#bulkThrough === Infinity) this.#bulkThrough = this.#last;
       return batch;
     } catch (error) {
-      const refused = isAppError(error) ? error : this.#named(error);
+      const refused = isAppError(error) ? error : this.#health.named(error);
       for (const pending of batch.filter(appends)) {
         this.#settle(pending, () => pending.reject(refused));
       }
@@ -312,19 +328,15 @@ export class DurableStore implements Store {
 
   async #append(frame: Uint8Array): Promise<void> {
     const journal = this.#journal ??= await this.#openJournal();
-    const startMs = this.#clock.monotonicMs();
     const before = journal.bytesWritten;
     try {
-      await journal.append(frame);
+      await this.#health.writing(() => journal.append(frame));
+      this.#health.wrote();
     } finally {
-      this.#stats.bytesWritten += journal.bytesWritten - before;
+      this.#stats.written.journal += journal.bytesWritten - before;
     }
     this.#stats.syncs++;
     this.#stats.journalBytes += frame.length;
-    this.#stats.syncMsMax = Math.max(
-      this.#stats.syncMsMax,
-      this.#clock.monotonicMs() - startMs,
-    );
   }
 
   /** On the first write, so that a store on a full or read-only disk opens and serves reads. */
@@ -336,8 +348,8 @@ export class DurableStore implements Store {
 
   async #createJournal(firstSequence: number, baseSequence: number): Promise<Journal> {
     const header = { firstSequence, baseSequence };
-    const journal = await Journal.create(this.#journalOptions, header);
-    this.#stats.bytesWritten += journal.bytesWritten;
+    const journal = await this.#health.writing(() => Journal.create(this.#journalOptions, header));
+    this.#stats.written.journal += journal.bytesWritten;
     const before = this.#segments.filter((s) => s.baseSequence < baseSequence);
     for (const { name } of this.#segments) {
       if (name === journal.name || before.some((s) => s.name === name)) continue;
@@ -355,7 +367,7 @@ export class DurableStore implements Store {
     await this.#snapshotting;
     let write: Promise<void>;
     try {
-      if (this.#failure) await this.#revive();
+      if (this.#health.isBroken) await this.#revive();
       await this.#mirrorBulk();
       if (this.#last === 0 || this.#snapshots[0]?.sequence === this.#last) {
         for (const waiter of waiters) waiter.resolve();
@@ -367,13 +379,13 @@ export class DurableStore implements Store {
       write = this.#writeSnapshot();
     } catch (error) {
       // A journal that may or may not be there would hide later commits: stop writing.
-      if (isAppError(error, "internal") || !(error instanceof AppError)) this.#fail(error);
-      for (const waiter of waiters) waiter.reject(this.#named(error));
+      if (isAppError(error, "internal") || !(error instanceof AppError)) this.#health.failed(error);
+      for (const waiter of waiters) waiter.reject(this.#health.named(error));
       return;
     }
     this.#snapshotting = write.then(
       () => waiters.forEach((waiter) => waiter.resolve()),
-      (error) => waiters.forEach((waiter) => waiter.reject(this.#named(error))),
+      (error) => waiters.forEach((waiter) => waiter.reject(this.#health.named(error))),
     );
   }
 
@@ -405,7 +417,7 @@ export class DurableStore implements Store {
     const bytes = this.#timed(() => copy.finish(sequence));
     const file = await writeSnapshot(this.#disk, this.#dir, sequence, bytes);
     this.#stats.snapshots++;
-    this.#stats.bytesWritten += bytes.length;
+    this.#stats.written.snapshot += bytes.length;
     this.#snapshots = [file, ...this.#snapshots];
     await this.#syncBulk(sequence);
     const prune = planPrune(this.#snapshots, this.#segments, this.#bulkThrough);
@@ -445,7 +457,8 @@ export class DurableStore implements Store {
 
   #raiseSnapshotMark(): void {
     this.#snapshotAtBytes = this.#stats.journalBytes +
-      Math.max(this.#limits.snapshotAfterBytes, this.#stateBytes);
+      Math.max(this.#limits.snapshotAfterBytes, this.#stateBytes) *
+        (this.#sparing ? SPARING_FACTOR : 1);
   }
 
   #settle(pending: Pending, act: () => void): void {
@@ -453,43 +466,24 @@ export class DurableStore implements Store {
     act();
   }
 
-  #fail(error: unknown): void {
-    this.#failure = error;
-    this.#failedAtMs = this.#clock.monotonicMs();
-  }
-
-  /** After an I/O error the disk is left alone for a while. */
-  #stopped(): boolean {
-    return this.#failure !== undefined &&
-      this.#clock.monotonicMs() - this.#failedAtMs < RETRY_MS;
-  }
-
   /**
    * Goes on after an I/O error in a new segment, which fences off what the failed write may have
    * left: its commits were refused and must not come back.
    */
   async #revive(): Promise<void> {
-    if (this.#stopped()) throw this.#refusal();
+    const refusal = this.#health.refusal;
+    if (refusal) throw refusal;
     const journal = await this.#createJournal(this.#next + FENCE, this.#last);
     this.#journal?.close();
     this.#journal = journal;
     this.#next += FENCE;
-    this.#failure = undefined;
+    this.#health.revived();
     log.info("Store writes again", { dir: this.#dir, after: this.#last });
   }
 
-  #named(error: unknown): AppError {
-    const code = isAppError(error, "exhausted") ? "exhausted" : "unavailable";
-    const what = code === "exhausted" ? "disk is full" : "disk failed";
-    return new AppError(code, `Cannot write to store ${this.#dir}: ${what}`, { dir: this.#dir }, {
-      cause: error,
-    });
-  }
-
-  #refusal(): AppError {
-    return this.#closed && !this.#failure
-      ? new AppError("unavailable", `Cannot write to store ${this.#dir}: it is closed`)
-      : this.#named(this.#failure);
+  #refusal(): AppError | undefined {
+    if (!this.#closed) return this.#health.refusal;
+    return new AppError("unavailable", `Cannot write to store ${this.#dir}: it is closed`);
   }
 
   #assertOpen(): void {

@@ -5,6 +5,7 @@ import { SeededRandom } from "../random.ts";
 import { SimClock } from "../testing/sim_clock.ts";
 import { DenoDisk } from "./deno_disk.ts";
 import type { Disk } from "./disk.ts";
+import { probeDisk } from "./disk_probe.ts";
 import { openStore } from "./durable_store.ts";
 import type { StoreOptions } from "./options.ts";
 import type { StoreOp } from "./port.ts";
@@ -17,6 +18,11 @@ const openWithBulk = (disk: SimDisk) =>
   openStore({ dir: "/s", disk, clock, limits: { bulkFlushBytes: 500 } });
 const openSim = (disk: Disk, limits: StoreOptions["limits"] = {}) =>
   openStore({ dir: "/s", disk, clock, limits: { journalChunkBytes: 4096, ...limits } });
+
+/** What Deno throws on a read-only file system. */
+function rofs(): Error {
+  return Object.assign(new Error("Read-only file system (os error 30)"), { code: "EROFS" });
+}
 
 storeSuite("simulated", async () => ({
   store: await openWithBulk(new SimDisk()),
@@ -163,6 +169,61 @@ Deno.test("a disk that fails stops writes until it works again, reads go on", as
   assertEquals([again.get("b", "k"), again.recovery.damage], [4, []]);
   assert(await again.commit([put("k", 5)]) > sequence);
   await again.close();
+});
+
+Deno.test("what is wrong with the disk stands until a write succeeds", async () => {
+  const disk = new SimDisk();
+  const time = new SimClock();
+  const store = await openStore({ dir: "/s", disk, clock: time });
+  const stop = new AbortController();
+  const probing = probeDisk(store, time, stop.signal).catch(() => {});
+  await store.commit([put("k", 1)]);
+  assertEquals(store.problem, undefined);
+  const troubles: [AppError, string, string][] = [
+    [new AppError("exhausted", "no room"), "full", "exhausted"],
+    [new AppError("unavailable", "x", {}, { cause: rofs() }), "read-only", "unavailable"],
+    [new AppError("unavailable", "input/output error"), "failed", "unavailable"],
+  ];
+  for (const [trouble, kind, code] of troubles) {
+    disk.onAct = () => {
+      throw trouble;
+    };
+    const error = await assertRejects(() => store.commit([put("k", 2)]));
+    assert(error instanceof AppError);
+    assertEquals([error.code, error.facts.disk], [code, kind]);
+    await time.advance(25_000);
+    assertEquals([store.problem?.kind, store.problem?.forMs], [kind, 25_000]);
+    assertEquals(store.get("b", "k"), 1);
+    disk.onAct = undefined;
+    await time.advance(10_000);
+    assertEquals(store.problem, undefined);
+  }
+  stop.abort();
+  await probing;
+  await store.close();
+});
+
+Deno.test("behind a write that does not come back others are refused", async () => {
+  const time = new SimClock();
+  const slow = { clock: time, syncMs: 0 };
+  const store = await openStore({ dir: "/s", disk: new SimDisk({ slow }), clock: time });
+  const first = store.commit([put("k", 1)]);
+  await time.advance(1);
+  await first;
+  slow.syncMs = 60_000;
+  const stuck = store.commit([put("k", 2)]);
+  await time.advance(5_000);
+  assertEquals([store.problem?.kind, store.get("b", "k")], ["slow", 1]);
+  const waiting = store.commit([put("k", 3)]);
+  await time.advance(6_000);
+  const error = await assertRejects(() => store.commit([put("k", 4)]));
+  assert(isAppError(error, "unavailable"));
+  assertStringIncludes(error.message, "does not answer");
+  slow.syncMs = 0;
+  await time.advance(60_000);
+  await Promise.all([stuck, waiting]);
+  assertEquals([store.problem, store.get("b", "k")], [undefined, 3]);
+  await store.close();
 });
 
 Deno.test("a store over its bound takes deletes only", async () => {

@@ -22,7 +22,9 @@ export interface StoreStats {
   /** Syncs of the journal: commits per sync is the gain of group commit. */
   syncs: number;
   syncMsMax: number;
-  /** Bytes handed to the disk since open: journal, room written ahead, snapshots. */
+  /** Bytes handed to the disk since open, by kind. */
+  written: Written;
+  /** All of them. */
   bytesWritten: number;
   /** Journal bytes since the last snapshot. */
   journalBytes: number;
@@ -31,4 +33,12 @@ export interface StoreStats {
   pendingBytes: number;
   /** Longest the event loop was held by taking a snapshot. */
   snapshotPauseMsMax: number;
+}
+
+/** Bytes by what they were written for. */
+export interface Written {
+  /** Room written ahead is among it. */
+  journal: number;
+  snapshot: number;
+  bulk: number;
 }

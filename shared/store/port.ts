@@ -109,9 +109,18 @@ export interface RecoveryReport {
   lostCommits?: boolean;
 }
 
+/** Why writes are refused, or take long. Reads go on. */
+export interface DiskProblem {
+  kind: "full" | "read-only" | "failed" | "slow";
+  message: string;
+  forMs: number;
+}
+
 export interface Store {
   readonly recovery: RecoveryReport;
   readonly bulk: Bulk;
+  /** What is wrong with the disk, until a write succeeds; absent where there is no disk. */
+  readonly problem?: DiskProblem | undefined;
   /** Sequence of the last durable commit; 0 for an empty store. */
   readonly lastSequence: number;
   get<T>(bucket: string, key: string): T | undefined;
