@@ -27,6 +27,7 @@ import type { Loss, LossGuard } from "./controllers/loss_guard.ts";
 import { HubServer } from "./hub/server.ts";
 import { AdminAuthenticator, loadAdminToken } from "./pki/admin_token.ts";
 import { localNames, openPki } from "./pki/pki.ts";
+import { openTokenSigner } from "./pki/token_signer.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -78,6 +79,10 @@ async function serve(
     disk: new DenoDisk(),
     hasNodes: !await pki.nodes.isEmpty(),
     authenticator: new AdminAuthenticator(adminToken),
+    serviceAccounts: {
+      signer: await openTokenSigner(dataDir, random),
+      caCertificate: pki.authority.certificate,
+    },
     identities: pki.enrollment,
     openHub: (options) => new HubServer({ ...options, tls: hubTls }),
   }, stack);

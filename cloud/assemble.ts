@@ -16,7 +16,8 @@ import { type ApiServer, createApiServer } from "./apiserver/app.ts";
 import { SYSTEM } from "./apiserver/authorize.ts";
 import type { KindInfo } from "./apiserver/kinds/kind_info.ts";
 import { allKinds } from "./apiserver/kinds/registry.ts";
-import type { Authenticator } from "./apiserver/port.ts";
+import type { Authenticator, TokenSigner } from "./apiserver/port.ts";
+import { PodTokenIssuer } from "./apiserver/service_accounts/pod_token_issuer.ts";
 import type { CloudConfig } from "./config.ts";
 import { Controllers } from "./controllers/controllers.ts";
 import { LossGuard } from "./controllers/loss_guard.ts";
@@ -32,6 +33,8 @@ export interface CloudPorts<H> {
   random: Random;
   disk: Disk;
   authenticator: Authenticator;
+  /** With it service accounts have tokens. `caCertificate` (PEM) is of the API's authority. */
+  serviceAccounts?: { signer: TokenSigner; caCertificate: string };
   identities: NodeIdentities;
   openHub: (options: HubOptions) => H;
   /** The operator goes on without what a damaged store lost. */
@@ -68,6 +71,7 @@ export async function assembleCloud<H extends { readonly sessions: NodeSessions 
     random,
     version: VERSION,
     authenticator,
+    ...(ports.serviceAccounts ? { tokenSigner: ports.serviceAccounts.signer } : {}),
     nodeProxy: {
       fetch: (node, request) => {
         if (!late.hub) throw new AppError("unavailable", `Cannot reach node ${node}: no hub yet`);
@@ -102,7 +106,7 @@ export async function assembleCloud<H extends { readonly sessions: NodeSessions 
 
 function buildControllers<H>(
   config: Pick<CloudConfig, "nodes">,
-  { clock, random }: CloudPorts<H>,
+  { clock, random, serviceAccounts: accounts }: CloudPorts<H>,
   { api, store, lossGuard }: Pick<Cloud<H>, "api" | "store" | "lossGuard">,
 ): Controllers {
   const kube = inProcessKube(api.fetchAs(SYSTEM));
@@ -115,6 +119,14 @@ function buildControllers<H>(
     random,
     follow: (gvr) => new Informer(kube, gvr, { clock, random }),
     namespacedResources: () => Promise.resolve(namespaced),
+    ...(accounts
+      ? {
+        serviceAccounts: {
+          issuer: new PodTokenIssuer(accounts.signer),
+          caCertificate: accounts.caCertificate,
+        },
+      }
+      : {}),
     settings: { nodeGraceMs: config.nodes.graceSeconds * 1_000 },
   });
 }

@@ -21,9 +21,11 @@ import { METRICS_GROUP, serveMetrics } from "./metrics/handle_metrics.ts";
 import { NodeUsage } from "./metrics/node_usage.ts";
 import { parseNodeProxy, proxyToNode } from "./node_proxy.ts";
 import { OPENAPI_V2_CONTENT_TYPE, openapiDocument, openapiIndex } from "./openapi/openapi.ts";
-import type { Authenticator, NodeProxy, UserInfo } from "./port.ts";
+import type { Authenticator, NodeProxy, TokenSigner, UserInfo } from "./port.ts";
 import { parseApiPath } from "./resource_path.ts";
 import { serveResource } from "./router.ts";
+import { admissionOf, serviceAccountOf } from "./service_accounts/admission.ts";
+import { addOpenId } from "./service_accounts/openid.ts";
 import { ObjectStorage } from "./storage.ts";
 import { versionInfo } from "./version.ts";
 import type { WatchCacheLimits } from "./watch_cache.ts";
@@ -35,6 +37,8 @@ export interface ApiServerOptions {
   random: Random;
   nodeProxy: NodeProxy;
   authenticator: Authenticator;
+  /** With one, service accounts get tokens, and new pods what comes with their account. */
+  tokenSigner?: TokenSigner;
   /** The program's version, "0.1.0". */
   version: string;
   /** Smaller in tests. */
@@ -68,9 +72,14 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   const { store, clock, random, nodeProxy } = options;
   const kinds = allKinds().filter((kind) => !kind.view);
   const storage = ObjectStorage.open(store, clock, kinds.map(kindId), options.watchLimits);
-  const writer = new ObjectWriter(storage, clock, random);
+  const { tokenSigner } = options;
+  const admit = tokenSigner && admissionOf(storage, random);
+  const writer = new ObjectWriter(storage, clock, random, admit);
   await createDefaultNamespaces(storage, writer);
-  const app = buildApp(options, { clock, random, storage, writer, nodeProxy });
+  const app = buildApp(options, {
+    ...{ clock, random, storage, writer, nodeProxy },
+    ...(tokenSigner ? { tokenSigner } : {}),
+  });
   const scope = new TaskScope();
   scope.spawn("event sweep", (signal) => sweepEvents(storage, clock, signal));
   return {
@@ -117,12 +126,13 @@ function buildApp(
   app.notFound(() => errorResponse(unknownPath()));
   addOpenPaths(app, options);
   app.use("*", async (context, next) => {
-    const user = await userOf(context, options.authenticator);
+    const user = await userOf(context, options.authenticator, parts);
     if (!user) throw unauthorized();
     context.set("user", actingAs(user, context.req.raw.headers));
     await next();
   });
   addDiscovery(app);
+  if (parts.tokenSigner) addOpenId(app, parts.tokenSigner);
   app.all("/api/v1/nodes/*", async (context, next) => {
     const target = parseNodeProxy(new URL(context.req.url).pathname);
     if (!target) return await next();
@@ -156,12 +166,14 @@ function addOpenPaths(app: ApiApp, options: ApiServerOptions): void {
 async function userOf(
   context: ApiContext,
   authenticator: Authenticator,
+  parts: ServerParts,
 ): Promise<UserInfo | undefined> {
   // `env` is undefined when a test calls the app without bindings
   const bindings: ApiBindings = context.env ?? {};
   if (bindings.user) return bindings.user;
   const authorization = context.req.header("authorization");
-  const user = await authenticator.authenticate(authorization, bindings.clientCertificate);
+  const user = await authenticator.authenticate(authorization, bindings.clientCertificate) ??
+    serviceAccountOf(parts, authorization);
   return user && { ...user, groups: [...new Set([...user.groups, "system:authenticated"])] };
 }
 

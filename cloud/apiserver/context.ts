@@ -5,7 +5,7 @@ import type { KubeObject } from "../../shared/k8s/types.ts";
 import { badRequest } from "./errors.ts";
 import type { KindInfo } from "./kinds/kind_info.ts";
 import { chooseForm, type Form, writeObject } from "./negotiate.ts";
-import type { NodeProxy, UserInfo } from "./port.ts";
+import type { NodeProxy, TokenSigner, UserInfo } from "./port.ts";
 import type { ResourcePath } from "./resource_path.ts";
 import { decodeJson, type FieldValidation } from "./schema/decode_json.ts";
 import type { ParsedBody } from "./body.ts";
@@ -18,6 +18,8 @@ export interface ServerParts {
   readonly storage: ObjectStorage;
   readonly writer: ObjectWriter;
   readonly nodeProxy: NodeProxy;
+  /** Without one service accounts have no tokens. */
+  readonly tokenSigner?: TokenSigner;
 }
 
 export interface ApiRequest {

@@ -39,7 +39,8 @@ export async function answerReview(
 function statusOf(plural: string, spec: Record<string, unknown>, user: UserInfo): unknown {
   const admin = isAdmin(user);
   if (plural === "selfsubjectreviews") {
-    return { userInfo: { username: user.username, groups: user.groups } };
+    const { username, uid, groups, extra } = user;
+    return { userInfo: { username, ...(uid ? { uid } : {}), groups, ...(extra ? { extra } : {}) } };
   }
   if (plural === "selfsubjectrulesreviews") {
     return {

@@ -8,6 +8,7 @@ import { conflict, invalidFields, success } from "./errors.ts";
 import { podLog } from "./handle_log.ts";
 import { required } from "./kinds/field_error.ts";
 import { namedPlace, toDeleteOptions } from "./handle_write.ts";
+import { createToken } from "./service_accounts/handle_token.ts";
 
 async function objectBody({ request }: ApiRequest): Promise<JsonObject> {
   const { value } = parseObjectBody(await readBody(request), contentTypeOf(request));
@@ -69,4 +70,5 @@ export const SPECIAL_SUBRESOURCES: Readonly<Record<string, Handler>> = {
   "pods/binding": bindPod,
   "pods/eviction": evictPod,
   "pods/log": podLog,
+  "serviceaccounts/token": createToken,
 };

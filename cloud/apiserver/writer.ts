@@ -41,13 +41,18 @@ export interface WriteOptions {
   warnings?: string[];
 }
 
+/** Adds to a new object what depends on others, after its defaults; or refuses it. */
+export type Admission = (kind: KindInfo, object: KubeObject) => KubeObject;
+
 export class ObjectWriter {
   readonly #storage: ObjectStorage;
   readonly #clock: Clock;
   readonly #random: Random;
   readonly #neighbours: Neighbours;
+  readonly #admit: Admission | undefined;
 
-  constructor(storage: ObjectStorage, clock: Clock, random: Random) {
+  constructor(storage: ObjectStorage, clock: Clock, random: Random, admit?: Admission) {
+    this.#admit = admit;
     this.#storage = storage;
     this.#clock = clock;
     this.#random = random;
@@ -104,7 +109,8 @@ export class ObjectWriter {
   ): KubeObject {
     const stored = storedKind(kind);
     const target = toStored(kind, wanted, undefined);
-    const stamped = stampNew(stored.prepareCreate(stored.default(target)), stamp);
+    const prepared = stampNew(stored.prepareCreate(stored.default(target)), stamp);
+    const stamped = this.#admit?.(stored, prepared) ?? prepared;
     const errors = stored.validateCreate(stamped);
     if (errors.length > 0) throw invalidFields(kind, stamp.name, errors);
     this.#review(kind, stamped, undefined, warnings);

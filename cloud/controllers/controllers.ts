@@ -22,11 +22,13 @@ import type { LossGuard } from "./loss_guard.ts";
 import { NamespaceLifecycle } from "./namespace_lifecycle.ts";
 import { NodeLifecycle } from "./node_lifecycle.ts";
 import { PodGc } from "./pod_gc.ts";
-import type { FollowResource, NamespacedResources } from "./port.ts";
+import type { FollowResource, NamespacedResources, PodTokenIssuer } from "./port.ts";
 import { Projector } from "./projector.ts";
 import { KubeReportSink } from "./report_sink.ts";
 import { Scheduler } from "./scheduler.ts";
+import { ServiceAccounts } from "./service_accounts.ts";
 import { SiteIntents } from "./site_intents.ts";
+import { VolumeBinder } from "./volume_binder.ts";
 
 export interface ControllerSettings {
   /** `remote`: a real cluster, which schedules, collects pods and ends namespaces by itself. */
@@ -66,6 +68,8 @@ export interface ControllersOptions {
   sessions?: NodeSessions;
   /** Spares what nodes hold and a damaged store may have lost. */
   lossGuard?: LossGuard;
+  /** With it pods get the tokens they ask for, and namespaces what goes with them. */
+  serviceAccounts?: { issuer: PodTokenIssuer; caCertificate: string };
   settings?: Partial<ControllerSettings>;
 }
 
@@ -75,7 +79,8 @@ const KNOWN_NAMESPACED: readonly GroupVersionResource[] = [
   GVR.secrets,
   { group: "", version: "v1", resource: "services" },
   { group: "", version: "v1", resource: "endpoints" },
-  { group: "", version: "v1", resource: "serviceaccounts" },
+  GVR.serviceAccounts,
+  GVR.claims,
   GVR.leases,
   GVR.events,
   GVR.devices,
@@ -104,17 +109,21 @@ export class Controllers {
       new DeltaCache<DeviceModel>(follow<DeviceModel>(GVR.deviceModels)),
       "device models",
     );
+    const follows = (gvr: GroupVersionResource) =>
+      this.#cache(new DeltaCache<KubeObject>(follow<KubeObject>(gvr)), gvr.resource);
+    const storage = { claims: follows(GVR.claims), volumes: follows(GVR.volumes) };
+    const accounts = options.serviceAccounts ? { accounts: follows(GVR.serviceAccounts) } : {};
     const sessions = this.#sessions;
     this.#projector = new Projector({
-      caches: { nodes, pods, configmaps, secrets, devices, models },
+      caches: { nodes, pods, configmaps, secrets, devices, models, ...storage, ...accounts },
       store,
       clock,
       random,
       ...(options.lossGuard ? { lossGuard: options.lossGuard } : {}),
+      ...(options.serviceAccounts ? { tokenIssuer: options.serviceAccounts.issuer } : {}),
     });
     const intents = new SiteIntents({ kube, clock });
     const deviceReports = new DeviceReports({ kube, devices });
-    this.#sink = new KubeReportSink({ kube, pods, nodes, intents, deviceReports });
     this.#add("projector", this.#projector);
     const events = new EventRecorder(kube, clock, random, "node-controller");
     const { nodeGraceMs, startGraceMs, leaseRenewMs } = settings;
@@ -122,7 +131,12 @@ export class Controllers {
     this.#add("node lifecycle", new NodeLifecycle({ ...common, nodeGraceMs, startGraceMs }));
     this.#add("leases", new LeaseKeeper({ ...common, leaseRenewMs }));
     if (settings.cluster === "remote") return;
-    this.#add("scheduler", new Scheduler({ kube, pods, nodes, clock, random }));
+    const bindable = { ...storage, classes: follows(GVR.storageClasses) };
+    this.#add(
+      "scheduler",
+      new Scheduler({ kube, pods, nodes, clock, random, storage: bindable }),
+    );
+    this.#add("volume binder", new VolumeBinder({ kube, pods, nodes, clock, ...bindable }));
     const isLive = (node: string) => sessions.get(node) !== undefined;
     const { orphanQuarantineMs: quarantineMs, terminatedPodsMax, terminatingPodsMax } = settings;
     const bounds = { quarantineMs, terminatedPodsMax, terminatingPodsMax };
@@ -131,6 +145,11 @@ export class Controllers {
       new DeltaCache<KubeObject>(follow<KubeObject>(GVR.namespaces)),
       "namespaces",
     );
+    if (options.serviceAccounts && accounts.accounts) {
+      const { caCertificate } = options.serviceAccounts;
+      const parts = { kube, namespaces, accounts: accounts.accounts, configmaps, clock };
+      this.#add("service accounts", new ServiceAccounts({ ...parts, caCertificate }));
+    }
     const resources = options.namespacedResources ?? (() => Promise.resolve(KNOWN_NAMESPACED));
     this.#add("namespaces", new NamespaceLifecycle({ kube, namespaces, resources, clock }));
   }

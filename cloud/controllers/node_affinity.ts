@@ -14,7 +14,12 @@ export function meetsAffinity(pod: Pod, node: Node): boolean {
   }
   const required = pod.spec.affinity?.nodeAffinity?.requiredDuringSchedulingIgnoredDuringExecution;
   // No terms at all match no node; one matching term is enough.
-  return !required || required.nodeSelectorTerms.some((term) => meetsTerm(term, node));
+  return !required || meetsTerms(required.nodeSelectorTerms, node);
+}
+
+/** True when the node meets one of the terms. */
+export function meetsTerms(terms: readonly NodeSelectorTerm[], node: Node): boolean {
+  return terms.some((term) => meetsTerm(term, node));
 }
 
 /** Sum of the weights of the preferred terms the node meets. */

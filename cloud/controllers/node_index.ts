@@ -4,6 +4,7 @@
  * are.
  */
 import type { Pod } from "../../shared/k8s/types.ts";
+import { accountKey } from "./pod_tokens.ts";
 import { neededKeys, podKey } from "./project_node.ts";
 import type { ObjectChange } from "./port.ts";
 
@@ -43,7 +44,7 @@ export class NodeIndex {
     let pods = this.#podsOfNode.get(node);
     if (!pods) this.#podsOfNode.set(node, pods = new Map());
     pods.set(podKey(pod), pod);
-    for (const key of neededKeys(pod)) {
+    for (const key of followedKeys(pod)) {
       let users = this.#users.get(key);
       if (!users) this.#users.set(key, users = new Map());
       users.set(node, (users.get(node) ?? 0) + 1);
@@ -54,7 +55,7 @@ export class NodeIndex {
     const pods = this.#podsOfNode.get(node);
     if (!pods?.delete(podKey(pod))) return;
     if (pods.size === 0) this.#podsOfNode.delete(node);
-    for (const key of neededKeys(pod)) {
+    for (const key of followedKeys(pod)) {
       const users = this.#users.get(key);
       const left = (users?.get(node) ?? 0) - 1;
       if (left > 0) users?.set(node, left);
@@ -62,4 +63,10 @@ export class NodeIndex {
       if (users?.size === 0) this.#users.delete(key);
     }
   }
+}
+
+/** Objects whose change may change what a node of this pod must hold. */
+function followedKeys(pod: Pod): string[] {
+  const account = accountKey(pod);
+  return account === undefined ? neededKeys(pod) : [...neededKeys(pod), account];
 }

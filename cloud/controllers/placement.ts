@@ -14,13 +14,22 @@ export type Placement = { kind: "place"; node: string } | { kind: "wait"; messag
 /** Kubernetes' bound of a node's pods where the node does not say. */
 const PODS_DEFAULT = 110;
 
-export function placePod(pod: Pod, nodes: readonly NodeView[]): Placement {
+/** One more reason against a node, from what the pod needs there; undefined for none. */
+export type NodeFault = (view: NodeView) => string | undefined;
+
+export function placePod(
+  pod: Pod,
+  nodes: readonly NodeView[],
+  moreFault: NodeFault = () => undefined,
+): Placement {
   if (nodes.length === 0) return { kind: "wait", message: "no nodes available to schedule pods" };
   const requests = podRequests(pod);
   const reasons = new Map<string, number>();
   const fitting: NodeView[] = [];
   for (const view of nodes) {
     const faults = faultsOf(pod, requests, view);
+    const more = faults.length === 0 ? moreFault(view) : undefined;
+    if (more !== undefined) faults.push(more);
     if (faults.length === 0) fitting.push(view);
     for (const fault of faults) reasons.set(fault, (reasons.get(fault) ?? 0) + 1);
   }

@@ -4,7 +4,8 @@
  */
 import type { Changes } from "../../shared/async/wakeup.ts";
 import type { GroupVersionResource } from "../../shared/k8s/gvr.ts";
-import type { KubeObject } from "../../shared/k8s/types.ts";
+import type { KubeObject, Pod } from "../../shared/k8s/types.ts";
+import type { TokenRequest } from "../../shared/wire/pod_tokens.ts";
 
 /** One step of a cached object: `before` unset when it is new, `after` unset when it is gone. */
 export interface ObjectChange<T extends KubeObject> {
@@ -39,6 +40,13 @@ export interface FollowedResource<T extends KubeObject> {
 export type FollowResource = <T extends KubeObject>(
   gvr: GroupVersionResource,
 ) => FollowedResource<T>;
+
+/** Signs tokens of service accounts for pods. What it says follows from what it is given. */
+export interface PodTokenIssuer {
+  /** How long such a token is good. */
+  lifeSeconds(audience: string, expirationSeconds: number): number;
+  issue(pod: Pod, account: KubeObject, request: TokenRequest, issuedAtMs: number): string;
+}
 
 /** Every namespaced resource the API serves that can be listed and deleted. */
 export type NamespacedResources = (

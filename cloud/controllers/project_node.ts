@@ -1,6 +1,7 @@
 /**
  * What one node must hold: its own Node object, the pods bound to it (also while they terminate and
- * after they ended, until they are deleted), and every ConfigMap and Secret those pods name.
+ * after they ended, until they are deleted), every ConfigMap, Secret and claim those pods name,
+ * the volumes behind the claims, and the service account tokens the pods ask for.
  *
  * What travels is not what is stored. A pod's and the node's status is written by the node itself;
  * if it counted, each report up would send an object down again. So the version of an item is a
@@ -10,6 +11,7 @@
  */
 import type { Device } from "../../shared/k8s/devices.ts";
 import { apiVersionOf, GVR } from "../../shared/k8s/gvr.ts";
+import { isMirror } from "../../shared/k8s/mirror.ts";
 import type { Container, KubeObject, Node, Pod, Volume } from "../../shared/k8s/types.ts";
 import type { DesiredItem } from "../../shared/wire/desired.ts";
 import { objectKey, parseObjectKey, qualifiedResource } from "../../shared/wire/keys.ts";
@@ -20,10 +22,12 @@ export interface NodeWorld {
   node: Node | undefined;
   pods: Iterable<Pod>;
   devices?: Iterable<Device>;
-  /** The ConfigMap, Secret or DeviceModel behind a key, if there is one. */
+  /** The object behind a key that `neededKeys` gave, its volume or a DeviceModel, if it is there. */
   find(key: string): KubeObject | undefined;
   /** Makes (or takes from a cache) the travelling item of an object. */
   item(key: string, object: KubeObject): DesiredItem;
+  /** The tokens of a pod; undefined when it asks for none, or its account is not there. */
+  tokens?(pod: Pod): DesiredItem | undefined;
 }
 
 export function projectNode(world: NodeWorld): Map<string, DesiredItem> {
@@ -31,13 +35,21 @@ export function projectNode(world: NodeWorld): Map<string, DesiredItem> {
   const add = (key: string, object: KubeObject) => items.set(key, world.item(key, object));
   if (world.node) add(nodeKey(world.node.metadata.name ?? ""), world.node);
   for (const pod of world.pods) {
+    // It came from the node.
+    if (isMirror(pod)) continue;
     add(podKey(pod), pod);
     for (const key of neededKeys(pod)) {
       if (items.has(key)) continue;
       const object = world.find(key);
       // Absent: the pod waits for it at the node, as it would under kubelet.
-      if (object) add(key, object);
+      if (!object) continue;
+      add(key, object);
+      const volume = volumeKey(object);
+      const found = volume === undefined ? undefined : world.find(volume);
+      if (volume !== undefined && found) add(volume, found);
     }
+    const tokens = world.tokens?.(pod);
+    if (tokens) items.set(tokens.key, tokens);
   }
   for (const device of world.devices ?? []) {
     add(deviceKey(device), device);
@@ -57,13 +69,21 @@ export function podKey(pod: Pod): string {
   return objectKey(GVR.pods, pod.metadata.namespace, pod.metadata.name ?? "");
 }
 
-/** Keys of the ConfigMaps and Secrets a pod names, each once. */
+/** Key of the volume a claim is bound to; undefined for other objects, and before it is bound. */
+function volumeKey(object: KubeObject): string | undefined {
+  if (!("volumeName" in Object(object.spec))) return undefined;
+  const { volumeName } = object.spec as { volumeName?: string }; // by the line above
+  return volumeName ? objectKey(GVR.volumes, undefined, volumeName) : undefined;
+}
+
+/** Keys of the ConfigMaps, Secrets and claims a pod names, each once. */
 export function neededKeys(pod: Pod): string[] {
   const keys = new Set<string>();
   const namespace = pod.metadata.namespace;
   const names: Names = {
     configMap: (name) => name && keys.add(objectKey(GVR.configmaps, namespace, name)),
     secret: (name) => name && keys.add(objectKey(GVR.secrets, namespace, name)),
+    claim: (name) => name && keys.add(objectKey(GVR.claims, namespace, name)),
   };
   for (const volume of pod.spec.volumes ?? []) namesOfVolume(volume, names);
   for (const container of allContainers(pod)) namesOfContainer(container, names);
@@ -74,6 +94,7 @@ export function neededKeys(pod: Pod): string[] {
 interface Names {
   configMap(name: string | undefined): unknown;
   secret(name: string | undefined): unknown;
+  claim(name: string | undefined): unknown;
 }
 
 function allContainers(pod: Pod): Container[] {
@@ -92,6 +113,8 @@ const SECRET_REF_DRIVERS = ["cephfs", "rbd", "iscsi", "scaleIO", "storageos", "f
 function namesOfVolume(volume: Volume, names: Names): void {
   names.configMap(volume.configMap?.name);
   names.secret(volume.secret?.secretName);
+  const claimed = volume.persistentVolumeClaim as { claimName?: string } | undefined; // core/v1
+  names.claim(claimed?.claimName);
   const projected = volume.projected as { sources?: ProjectedSource[] } | undefined; // core/v1
   for (const source of projected?.sources ?? []) {
     names.configMap(source.configMap?.name);
@@ -124,6 +147,8 @@ const KIND_OF: Record<string, string> = {
   pods: "Pod",
   configmaps: "ConfigMap",
   secrets: "Secret",
+  persistentvolumeclaims: "PersistentVolumeClaim",
+  persistentvolumes: "PersistentVolume",
   [qualifiedResource(GVR.devices)]: "Device",
   [qualifiedResource(GVR.deviceModels)]: "DeviceModel",
 };
@@ -139,7 +164,8 @@ export function travelForm(key: string, object: KubeObject): KubeObject {
   const kept = metadata as KubeObject["metadata"]; // one unknown field less
   const isDevice = DEVICE_RESOURCES.has(resource);
   const { status, ...rest } = object;
-  const phase = (status as { phase?: string } | undefined)?.phase; // only pods' is looked at
+  // only pods' and claims' is looked at
+  const phase = (status as { phase?: string } | undefined)?.phase;
   const ended = resource === "pods" && (phase === "Succeeded" || phase === "Failed");
   const travelling: KubeObject = {
     ...rest,
@@ -147,6 +173,7 @@ export function travelForm(key: string, object: KubeObject): KubeObject {
     kind: object.kind ?? KIND_OF[resource] ?? "",
     metadata: isDevice ? withoutLastApplied(kept) : kept,
     ...(ended ? { status } : {}),
+    ...(resource === GVR.claims.resource ? { status: { phase } } : {}),
   };
   return resource === "nodes" ? withoutLinkTaints(travelling) : travelling;
 }
@@ -160,10 +187,12 @@ function withoutLastApplied(metadata: KubeObject["metadata"]): KubeObject["metad
 
 /** The part of a travelling object whose digest is the item's version. */
 export function versionedPart(travelling: KubeObject): unknown {
-  const { status: _, metadata, ...rest } = travelling;
+  const { status, metadata, ...rest } = travelling;
   // metadata.generation rises only with what is in the digest anyway, or with a link taint.
   const { resourceVersion: __, generation: ___, ...versioned } = metadata;
-  return { ...rest, metadata: versioned };
+  // A claim's phase is written here and nowhere else, and the node waits for it.
+  const isClaim = travelling.kind === "PersistentVolumeClaim";
+  return { ...rest, metadata: versioned, ...(isClaim ? { status } : {}) };
 }
 
 /**

@@ -17,6 +17,7 @@ import type { ConfigMap, KubeObject, Node, Pod, Secret } from "../../shared/k8s/
 import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
 import type { Store, StoreOp } from "../../shared/store/port.ts";
+import { waitAtMost } from "../../shared/async/wait_at_most.ts";
 import { Wakeup } from "../../shared/async/wakeup.ts";
 import type { Device, DeviceModel } from "../../shared/k8s/devices.ts";
 import { type DesiredItem, inventoryDigest } from "../../shared/wire/desired.ts";
@@ -25,7 +26,8 @@ import type { DesiredSource, Projection } from "../hub/port.ts";
 import type { LossGuard } from "./loss_guard.ts";
 import { DeviceIndex, deviceKey } from "./device_index.ts";
 import { NodeIndex } from "./node_index.ts";
-import type { ObjectCache } from "./port.ts";
+import { accountKey, ProjectedTokens } from "./pod_tokens.ts";
+import type { ObjectCache, PodTokenIssuer } from "./port.ts";
 import { nodeKey, podKey, projectNode } from "./project_node.ts";
 import { TravelItems } from "./travel_items.ts";
 
@@ -50,11 +52,20 @@ interface StoredProjection {
   digest: string;
 }
 
+interface ObjectRef {
+  namespace?: string;
+  name?: string;
+}
+
 export interface ProjectorCaches {
   nodes: ObjectCache<Node>;
   pods: ObjectCache<Pod>;
   configmaps: ObjectCache<ConfigMap>;
   secrets: ObjectCache<Secret>;
+  /** With `volumes`. */
+  claims?: ObjectCache<KubeObject>;
+  volumes?: ObjectCache<KubeObject>;
+  accounts?: ObjectCache<KubeObject>;
   /** With `models`; a cluster may lack both kinds, and then nodes hold no devices. */
   devices?: ObjectCache<Device>;
   models?: ObjectCache<DeviceModel>;
@@ -67,7 +78,12 @@ export interface ProjectorOptions {
   clock: Clock;
   /** Without it nothing can have been lost. */
   lossGuard?: LossGuard;
+  /** With `accounts`; without it nodes hold no tokens. */
+  tokenIssuer?: PodTokenIssuer;
 }
+
+/** The longest sleep of a projector with nothing to renew. */
+const IDLE_MS = 3_600_000;
 
 const MODELS = qualifiedResource(GVR.deviceModels);
 const EMPTY: Projection = { generation: 0, digest: inventoryDigest([]), items: new Map() };
@@ -78,6 +94,9 @@ export class Projector implements DesiredSource {
   readonly #index = new NodeIndex();
   readonly #devices = new DeviceIndex();
   readonly #items = new TravelItems();
+  readonly #tokens: ProjectedTokens | undefined;
+  /** When each node's next token is to be renewed. */
+  readonly #renewAtMs = new Map<string, number>();
   readonly #visible = new Map<string, Projection>();
   readonly #listeners = new Map<string, Set<() => void>>();
   readonly #wakeup = new Wakeup();
@@ -89,10 +108,14 @@ export class Projector implements DesiredSource {
   constructor(options: ProjectorOptions) {
     this.#options = options;
     const { nodes, pods, configmaps, secrets } = options.caches;
+    this.#tokens = options.tokenIssuer && new ProjectedTokens(options.tokenIssuer);
     nodes.subscribe((change) => this.#onNode((change.after ?? change.before)!, !change.after));
     pods.subscribe((change) => {
       const pod = (change.after ?? change.before)!; // a change has at least one side
-      if (!change.after) this.#items.forget(podKey(pod));
+      if (!change.after) {
+        this.#items.forget(podKey(pod));
+        this.#tokens?.forget(pod);
+      }
       this.#markDirty(this.#index.apply(change));
     });
     configmaps.subscribe((change) =>
@@ -101,6 +124,13 @@ export class Projector implements DesiredSource {
     secrets.subscribe((change) =>
       this.#onNeeded(GVR.secrets, (change.after ?? change.before)!, !change.after)
     );
+    this.#followStorage(options.caches);
+    options.caches.accounts?.subscribe(({ before, after }) => {
+      // What a node is given of an account is its tokens: they know it by its uid.
+      if (before?.metadata.uid === after?.metadata.uid) return;
+      const { namespace, name = "" } = (after ?? before)!.metadata;
+      this.#markDirty(this.#index.usersOf(objectKey(GVR.serviceAccounts, namespace, name)));
+    });
     options.caches.devices?.subscribe((change) => {
       const device = (change.after ?? change.before)!;
       if (!change.after) this.#items.forget(deviceKey(device));
@@ -108,6 +138,20 @@ export class Projector implements DesiredSource {
     });
     options.caches.models?.subscribe((change) => {
       this.#onNeeded(GVR.deviceModels, (change.after ?? change.before)!, !change.after);
+    });
+  }
+
+  #followStorage({ claims, volumes }: ProjectorCaches): void {
+    claims?.subscribe(({ before, after }) =>
+      this.#onNeeded(GVR.claims, (after ?? before)!, !after)
+    );
+    volumes?.subscribe(({ before, after }) => {
+      const volume = (after ?? before)!;
+      if (!after) this.#items.forget(objectKey(GVR.volumes, undefined, volume.metadata.name ?? ""));
+      const { claimRef } = Object(volume.spec) as { claimRef?: ObjectRef }; // core/v1
+      if (!claimRef?.name) return;
+      const key = objectKey(GVR.claims, claimRef.namespace, claimRef.name);
+      this.#markDirty(this.#index.usersOf(key));
     });
   }
 
@@ -205,9 +249,23 @@ export class Projector implements DesiredSource {
     this.#isServing = true;
     this.#serving.resolve();
     while (true) {
-      await this.#wakeup.wait(signal);
+      await waitAtMost(this.#wakeup, this.#options.clock, this.#nextRenewalMs(), signal);
+      this.#markRenewals();
       await this.#keepTrying(() => this.#pass(), signal);
     }
+  }
+
+  /** Until the first token of any node is to be renewed. */
+  #nextRenewalMs(): number {
+    const nowMs = this.#options.clock.nowMs();
+    let delayMs = IDLE_MS;
+    for (const atMs of this.#renewAtMs.values()) delayMs = Math.min(delayMs, atMs - nowMs);
+    return Math.max(0, delayMs);
+  }
+
+  #markRenewals(): void {
+    const nowMs = this.#options.clock.nowMs();
+    for (const [node, atMs] of this.#renewAtMs) if (atMs <= nowMs) this.#dirty.add(node);
   }
 
   #onNode(node: Node, isGone: boolean): void {
@@ -280,6 +338,7 @@ export class Projector implements DesiredSource {
 
   #project(node: string): Map<string, DesiredItem> {
     const { caches } = this.#options;
+    this.#renewAtMs.delete(node);
     return projectNode({
       node: caches.nodes.get(undefined, node),
       pods: this.#index.podsOf(node),
@@ -287,11 +346,38 @@ export class Projector implements DesiredSource {
       find: (key) => {
         const { resource, namespace, name } = parseObjectKey(key);
         if (resource === MODELS) return caches.models?.get(namespace, name);
-        const cache = resource === GVR.secrets.resource ? caches.secrets : caches.configmaps;
-        return cache.get(namespace, name);
+        return this.#cacheOf(resource)?.get(namespace || undefined, name);
       },
+      tokens: (pod) => this.#tokensOf(node, pod),
       item: (key, object) => this.#items.of(key, object),
     });
+  }
+
+  #cacheOf(resource: string): ObjectCache<KubeObject> | undefined {
+    const { configmaps, secrets, claims, volumes } = this.#options.caches;
+    const caches: Record<string, ObjectCache<KubeObject> | undefined> = {
+      [GVR.configmaps.resource]: configmaps,
+      [GVR.secrets.resource]: secrets,
+      [GVR.claims.resource]: claims,
+      [GVR.volumes.resource]: volumes,
+    };
+    return caches[resource];
+  }
+
+  #tokensOf(node: string, pod: Pod): DesiredItem | undefined {
+    const { caches, clock } = this.#options;
+    const key = this.#tokens && accountKey(pod);
+    if (!this.#tokens || key === undefined) return undefined;
+    const { namespace, name } = parseObjectKey(key);
+    const account = caches.accounts?.get(namespace, name);
+    if (!account) return undefined;
+    const item = this.#tokens.of(pod, account, clock.nowMs());
+    const atMs = Math.min(
+      this.#renewAtMs.get(node) ?? Infinity,
+      this.#tokens.renewAtMs(pod) ?? Infinity,
+    );
+    if (atMs !== Infinity) this.#renewAtMs.set(node, atMs);
+    return item;
   }
 
   async #persist(changed: readonly { node: string; next: Projection }[]): Promise<void> {

@@ -22,9 +22,12 @@ import { forEachBounded } from "./bounded.ts";
 import { EventRecorder } from "./events.ts";
 import { NodeViews } from "./node_view.ts";
 import { placePod } from "./placement.ts";
+import { claimsOfPod, type PodClaims } from "./pod_claims.ts";
 import { mergeConditions } from "./pod_status.ts";
 import type { ObjectCache, ObjectChange } from "./port.ts";
 import { podKey } from "./project_node.ts";
+import { type ClaimObject, SELECTED_NODE } from "./storage_types.ts";
+import type { StorageCaches } from "./volume_binder.ts";
 
 export const SCHEDULER_NAME = "default-scheduler";
 
@@ -38,6 +41,8 @@ export interface SchedulerOptions {
   nodes: ObjectCache<Node>;
   clock: Clock;
   random: Random;
+  /** Without it no pod's claims are looked at. */
+  storage?: StorageCaches;
 }
 
 type Act = (signal: AbortSignal) => Promise<void>;
@@ -58,6 +63,10 @@ export class Scheduler {
     const { kube, clock, random } = options;
     this.#events = new EventRecorder(kube, clock, random, SCHEDULER_NAME);
     options.pods.subscribe((change) => this.#onPod(change));
+    const { claims, volumes, classes } = options.storage ?? {};
+    for (const cache of [claims, volumes, classes]) {
+      cache?.subscribe(() => this.#wakeIfPending());
+    }
     options.nodes.subscribe((change) => {
       if (change.after) this.#views.setNode(change.after);
       else this.#views.removeNode(change.before?.metadata.name ?? "");
@@ -67,7 +76,8 @@ export class Scheduler {
 
   async run(signal: AbortSignal): Promise<void> {
     const { pods, nodes, clock } = this.#options;
-    await Promise.all([pods.ready(signal), nodes.ready(signal)]);
+    const caches = [pods, nodes, ...Object.values(this.#options.storage ?? {})];
+    await Promise.all(caches.map((cache: ObjectCache<never>) => cache.ready(signal)));
     this.#wakeup.wake();
     while (true) {
       await this.#wakeup.wait(signal);
@@ -116,8 +126,16 @@ export class Scheduler {
     const acts: Act[] = [];
     const views = this.#views.views();
     for (const pod of [...this.#pending.values()].sort(byPriority)) {
-      const placement = placePod(pod, views);
-      if (placement.kind === "place") {
+      const wanted = this.#claimsOf(pod);
+      const placement = wanted.kind === "place" ? placePod(pod, views, wanted.fault) : {
+        kind: "wait" as const,
+        message: `0/${views.length} nodes are available: ${wanted.message}.`,
+      };
+      if (placement.kind === "place" && wanted.kind === "place" && wanted.unbound.length > 0) {
+        // the pod goes there when its claims are bound, which wakes
+        const untold = wanted.unbound.filter((claim) => selectedNode(claim) !== placement.node);
+        acts.push(...untold.map((claim): Act => (s) => this.#select(claim, placement.node, s)));
+      } else if (placement.kind === "place") {
         this.#pending.delete(podKey(pod));
         this.#assumed.add(pod.metadata.uid ?? "");
         this.#views.hold(pod, placement.node);
@@ -127,6 +145,31 @@ export class Scheduler {
       }
     }
     return acts;
+  }
+
+  #claimsOf(pod: Pod): PodClaims {
+    const { storage } = this.#options;
+    if (!storage) return { kind: "place", fault: () => undefined, unbound: [] };
+    return claimsOfPod(pod, {
+      claim: (namespace, name) => storage.claims.get(namespace, name),
+      volume: (name) => storage.volumes.get(undefined, name),
+      volumes: () => storage.volumes.list(),
+      storageClass: (name) => storage.classes.get(undefined, name),
+    });
+  }
+
+  /** Tells the binder where the first pod of a claim shall run. */
+  async #select(claim: ClaimObject, node: string, signal: AbortSignal): Promise<void> {
+    const { namespace = "", name = "" } = claim.metadata;
+    const body = { metadata: { annotations: { [SELECTED_NODE]: node } } };
+    try {
+      const patch = { type: "merge", body } as const;
+      await this.#options.kube.patch(GVR.claims, { namespace, name }, patch, signal);
+    } catch (error) {
+      if (isAbort(error, signal) || !(error instanceof AppError)) throw error;
+      if (!isAppError(error, "not_found")) this.#failures++;
+      this.#log.info("Claim not told its node", { claim: name, error: errorChain(error) });
+    }
   }
 
   async #bind(pod: Pod, node: string, signal: AbortSignal): Promise<void> {
@@ -182,6 +225,10 @@ export class Scheduler {
     const note = { type: "Warning", reason: "FailedScheduling", message } as const;
     await this.#events.record(asPod(pod), note, signal);
   }
+}
+
+function selectedNode(claim: ClaimObject): string | undefined {
+  return claim.metadata.annotations?.[SELECTED_NODE];
 }
 
 function isOurs(pod: Pod): boolean {

@@ -2,6 +2,8 @@
  * Names of the edge's buckets, all in one store, so that what belongs together is one commit. A
  * changed value layout is a new bucket name and a reader for the old one.
  */
+import { POD_TOKENS_PREFIX } from "../../shared/wire/pod_tokens.ts";
+
 export const BUCKET = {
   /** One row, "head". */
   ledger: "ledger/v1",
@@ -29,7 +31,10 @@ export const STREAM = {
   history: "history/v1",
 } as const;
 
+/** Objects that are secrets: what their keys begin with. */
+export const SECRET_PREFIXES = ["secrets/", POD_TOKENS_PREFIX] as const;
+
 /** What may not lie on the disk in plain. */
 export function isSecretRow(bucket: string, key: string): boolean {
-  return bucket === BUCKET.desired && key.startsWith("secrets/");
+  return bucket === BUCKET.desired && SECRET_PREFIXES.some((prefix) => key.startsWith(prefix));
 }

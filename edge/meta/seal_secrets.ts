@@ -5,14 +5,14 @@
 import { errorChain } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Store } from "../../shared/store/port.ts";
-import { BUCKET } from "./buckets.ts";
+import { BUCKET, SECRET_PREFIXES } from "./buckets.ts";
 
 const log = roomLogger("edge", "meta");
 
 export async function sealSecrets(store: Store, keyId: string): Promise<void> {
   const mark = { bucket: BUCKET.sealing, key: "key" };
   if (store.get(mark.bucket, mark.key) === keyId) return;
-  const rows = store.list(BUCKET.desired, { prefix: "secrets/" });
+  const rows = SECRET_PREFIXES.flatMap((prefix) => store.list(BUCKET.desired, { prefix }));
   try {
     await Promise.all(
       rows.map((row) => store.commit([{ op: "put", bucket: BUCKET.desired, ...row }])),

@@ -1,6 +1,7 @@
 /** What the pod agent knows of its node, in the shapes the pure parts take. */
 import { AppError } from "../../shared/errors.ts";
 import type { ConfigMap, KubeObject, Pod, Secret } from "../../shared/k8s/types.ts";
+import { type PodTokens, podTokensKey } from "../../shared/wire/pod_tokens.ts";
 import type { Ledger } from "../meta/port.ts";
 import type { CgroupDriver, HostFacts } from "./cgroup.ts";
 import type { DnsContext } from "./dns.ts";
@@ -81,7 +82,10 @@ export class NodeView {
       claim: (name: string) => ledger.get(`persistentvolumeclaims/${namespace}/${name}`),
       volume: (name: string) => ledger.get(`persistentvolumes//${name}`),
     };
-    return { pod, source: this.source(pod), facts: this.facts(pod, sandboxIps), storage };
+    const held = ledger.get<PodTokens>(podTokensKey(namespace, pod.metadata.name ?? ""));
+    // Those of another pod of this name are not this pod's.
+    const tokens = held?.metadata.uid === pod.metadata.uid ? held?.tokens ?? [] : [];
+    return { pod, source: this.source(pod), facts: this.facts(pod, sandboxIps), storage, tokens };
   }
 
   /** The runtime's name for the pod's RuntimeClass; "" is its default. */

@@ -1,6 +1,7 @@
-/** Ledger keys of the config maps, secrets and claims a pod reads. Pure. */
+/** Ledger keys of the config maps, secrets, claims and tokens a pod reads. Pure. */
 import type { Container, Pod, Volume } from "../../shared/k8s/types.ts";
 import { podContainers } from "./pod_containers.ts";
+import { podTokensKey, tokenRequests } from "../../shared/wire/pod_tokens.ts";
 import { claimOf } from "./volumes/claim.ts";
 
 export function sourceKeys(pod: Pod): string[] {
@@ -15,6 +16,7 @@ export function sourceKeys(pod: Pod): string[] {
   }
   for (const { container } of podContainers(pod)) addContainer(container, add);
   for (const { name } of pod.spec?.imagePullSecrets ?? []) add("secrets", name);
+  if (tokenRequests(pod).length > 0) keys.add(podTokensKey(namespace, pod.metadata.name ?? ""));
   return [...keys].sort();
 }
 

@@ -17,6 +17,13 @@ export const SERVICE_ACCOUNT: KindInfo = defineKind({
   kind: "ServiceAccount",
   plural: "serviceaccounts",
   shortNames: ["sa"],
+  subresources: [
+    {
+      name: "token",
+      verbs: ["create"],
+      responseKind: { group: "authentication.k8s.io", version: "v1", kind: "TokenRequest" },
+    },
+  ],
 });
 
 export const SERVICE: KindInfo = defineKind({

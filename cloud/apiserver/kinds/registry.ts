@@ -14,6 +14,7 @@ import { ENDPOINTS, SERVICE, SERVICE_ACCOUNT } from "./network_kinds.ts";
 import { NODE } from "./node.ts";
 import { POD } from "./pod.ts";
 import { SECRET } from "./secret.ts";
+import { PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS } from "./storage_kinds.ts";
 
 const KINDS: readonly KindInfo[] = [
   CONFIG_MAP,
@@ -21,11 +22,14 @@ const KINDS: readonly KindInfo[] = [
   EVENT,
   NAMESPACE,
   NODE,
+  PERSISTENT_VOLUME,
+  PERSISTENT_VOLUME_CLAIM,
   POD,
   SECRET,
   SERVICE_ACCOUNT,
   SERVICE,
   LEASE,
+  STORAGE_CLASS,
   DEVICE,
   DEVICE_MODEL,
   DEVICE_STATUS,

@@ -7,6 +7,12 @@ import type { KeyToPath, Pod, Volume } from "../../../shared/k8s/types.ts";
 import { fieldValue, type PodFacts, resourceValue } from "../downward.ts";
 import { type ConfigSource, decodeBase64 } from "../env.ts";
 import type { StorageSource } from "./claim.ts";
+import {
+  isSame,
+  type PodToken,
+  type TokenRequest,
+  tokenRequestOf,
+} from "../../../shared/wire/pod_tokens.ts";
 import { safeRelative } from "./paths.ts";
 
 export interface PayloadFile {
@@ -23,6 +29,8 @@ export interface PayloadContext {
   facts: PodFacts;
   /** Claims and the volumes they are bound to. */
   storage?: StorageSource;
+  /** Service account tokens that were sent down for this pod. */
+  tokens?: readonly PodToken[];
 }
 
 const MODE_DEFAULT = 0o644;
@@ -38,6 +46,7 @@ interface ProjectedSource {
   configMap?: { name?: string; items?: KeyToPath[]; optional?: boolean };
   secret?: { name?: string; items?: KeyToPath[]; optional?: boolean };
   downwardAPI?: { items?: DownwardItem[] };
+  serviceAccountToken?: Partial<TokenRequest> & { path?: string };
   [source: string]: unknown;
 }
 
@@ -74,19 +83,36 @@ function addProjected(
   if (source.configMap) addConfigMap(payload, source.configMap, mode, context);
   else if (source.secret) addSecret(payload, source.secret, mode, context);
   else if (source.downwardAPI) addDownward(payload, source.downwardAPI.items ?? [], mode, context);
-  else if (source.serviceAccountToken) {
-    throw new AppError(
-      "unimplemented",
-      `cannot project a token of service account "${
-        context.pod.spec.serviceAccountName ?? "default"
-      }": nobody issues tokens to this node; set automountServiceAccountToken: false`,
-    );
-  } else {
+  else if (source.serviceAccountToken) addToken(payload, source.serviceAccountToken, mode, context);
+  else {
     throw new AppError(
       "unimplemented",
       `projected source ${Object.keys(source).join(", ") || "(none)"} is not supported`,
     );
   }
+}
+
+/**
+ * The token as it was sent last, whether it has run out or not: a node that is cut off starts its
+ * pods all the same. Readable beyond its owner only where the pod's user is not root.
+ */
+function addToken(
+  payload: Payload,
+  source: Partial<TokenRequest> & { path?: string },
+  mode: number,
+  { pod, tokens = [] }: PayloadContext,
+): void {
+  const request = tokenRequestOf(source);
+  const found = tokens.find((token) => isSame(token, request));
+  if (!found) {
+    const account = pod.spec.serviceAccountName ?? "default";
+    throw new AppError(
+      "not_found",
+      `token of service account "${account}" has not come from the cloud yet`,
+    );
+  }
+  const bytes = new TextEncoder().encode(found.token);
+  payload.set(filePath(source.path ?? ""), { bytes, mode });
 }
 
 interface KeyedSource {

@@ -87,7 +87,7 @@ export class PodVolumes {
       throw new AppError("unimplemented", `volume source ${source || "(none)"} is not supported`);
     }
     await Deno.mkdir(path, { recursive: true, mode: 0o755 });
-    if (volume.secret) await this.#tryTmpfs(path);
+    if (holdsSecrets(volume)) await this.#tryTmpfs(path);
     const gid = context.pod.spec.securityContext?.fsGroup;
     await writeAtomically(path, payload, gid === undefined ? {} : { gid });
     return { path, readOnly: true };
@@ -187,6 +187,14 @@ export class PodVolumes {
     await this.#mounter.unmountBelow(dir);
     await Deno.remove(dir, { recursive: true });
   }
+}
+
+function holdsSecrets(volume: Volume): boolean {
+  const projected = volume.projected as // core/v1
+  | { sources?: { secret?: unknown; serviceAccountToken?: unknown }[] }
+  | undefined;
+  return volume.secret !== undefined ||
+    (projected?.sources ?? []).some((one) => one.secret || one.serviceAccountToken);
 }
 
 async function makeFolder(path: string): Promise<boolean> {

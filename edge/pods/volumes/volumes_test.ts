@@ -320,11 +320,16 @@ function claim(volumeName: string): KubeObject {
   return { metadata: { uid: "c-1" }, spec: { volumeName }, status: { phase: "Bound" } };
 }
 
-Deno.test("a token nobody issues is refused by name", () => {
-  const projected = { sources: [{ serviceAccountToken: { path: "token" } }] };
+Deno.test("a token is the one that was sent for its audience; one that is not there is waited for", () => {
+  const source = { audience: "vault", expirationSeconds: 600, path: "t" };
+  const volume = { name: "v", projected: { sources: [{ serviceAccountToken: source }] } };
+  const token = { expirationSeconds: 600, issuedAtMs: 0, expiresAtMs: 1, token: "old" };
+  const tokens = [{ ...token, audience: "" }, { ...token, audience: "vault", token: "mine" }];
+  const payload = volumePayload(volume, { ...context(), tokens });
+  assertEquals(new TextDecoder().decode(payload?.get("t")?.bytes), "mine");
   assertThrows(
-    () => volumePayload({ name: "v", projected }, context()),
+    () => volumePayload(volume, context()),
     AppError,
-    'cannot project a token of service account "default": nobody issues tokens to this node',
+    'token of service account "default" has not come from the cloud yet',
   );
 });

@@ -3,6 +3,7 @@ import { isJsonObject, type JsonObject } from "../../json/json.ts";
 import { ageOf } from "../duration.ts";
 import type { ConfigMap, Event, KubeObject, Lease, Node, Pod, Secret } from "../types.ts";
 import { summarizePod } from "./pod_status_text.ts";
+import { STORAGE_COLUMNS } from "./storage_columns.ts";
 
 export type Cell = string | number;
 
@@ -185,6 +186,7 @@ function endpointsText(object: KubeObject): string {
 }
 
 const COLUMNS: Readonly<Record<string, Column[]>> = {
+  ...STORAGE_COLUMNS,
   Pod: POD,
   Node: NODE,
   Event: EVENT,
