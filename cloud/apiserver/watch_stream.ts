@@ -58,6 +58,8 @@ export class WatchStream {
   readonly #done = new AbortController();
   readonly #deadlineMs: number;
   #bookmarkAtMs: number;
+  /** As of the last bookmark. */
+  #told: number | undefined;
   #revision: number;
   #initial: string[] = [];
   #endMark: string | undefined;
@@ -126,6 +128,7 @@ export class WatchStream {
       if (nowMs >= this.#deadlineMs) return undefined;
       if (nowMs >= this.#bookmarkAtMs) {
         this.#bookmarkAtMs = nowMs + BOOKMARK_MS;
+        this.#told = cache.revision;
         if (bookmarks) return write.bookmark(cache.revision);
       }
       await watcher.ready();
@@ -146,12 +149,13 @@ export class WatchStream {
 
   /** Wakes the reader at each bookmark's time and at the deadline. */
   async #tick(): Promise<void> {
-    const { clock, watcher } = this.#options;
+    const { clock, watcher, cache } = this.#options;
     const { signal } = this.#done;
     try {
       while (!signal.aborted) {
         const leftMs = this.#deadlineMs - clock.monotonicMs();
-        watcher.nudge();
+        // a bookmark that would say what the last one said is not worth waking anybody
+        if (leftMs <= 0 || this.#told !== cache.revision) watcher.nudge();
         if (leftMs <= 0) return; // by the same clock and sum as the reader's: it ends too
         await clock.sleep(Math.min(BOOKMARK_MS, leftMs), signal);
       }

@@ -46,12 +46,13 @@ export class FakeFaults {
     throw new AppError("unavailable", "Cannot reach container runtime at fake", { call });
   }
 
-  /** Applies what is due for `call`; `signal` ends delays and stalls. */
-  async strike(call: string, signal: AbortSignal): Promise<void> {
+  /** Applies what is due for `call`; the signal ends delays and stalls. */
+  async strike(call: string, signalOf: () => AbortSignal): Promise<void> {
     this.refuseIfDown(call);
     const fault = this.#faults.get(call)?.find((each) => each.left > 0);
     if (!fault) return;
     fault.left--;
+    const signal = signalOf();
     switch (fault.kind) {
       case "fail":
         throw new AppError(fault.code, fault.message, { call });

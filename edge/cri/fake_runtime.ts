@@ -105,7 +105,7 @@ export class FakeRuntime implements port.ContainerRuntime {
     return this.#call(
       "StopContainer",
       signal,
-      (both) => this.world.stopContainer(request.containerId ?? "", timeoutMs, both),
+      (both) => this.world.stopContainer(request.containerId ?? "", timeoutMs, both()),
     );
   }
 
@@ -162,7 +162,7 @@ export class FakeRuntime implements port.ContainerRuntime {
 
   execSync(request: port.ExecSyncRequest, signal?: AbortSignal): Promise<cri.ExecSyncResponse> {
     const copy = copyOf(cri.ExecSyncRequestSchema, request);
-    return this.#call("ExecSync", signal, (both) => fakeExec(this.world, copy, both));
+    return this.#call("ExecSync", signal, (both) => fakeExec(this.world, copy, both()));
   }
 
   exec(request: port.ExecRequest, signal?: AbortSignal): Promise<string> {
@@ -248,7 +248,7 @@ export class FakeRuntime implements port.ContainerRuntime {
     return this.#call(
       "PullImage",
       signal,
-      (both) => this.world.images.pull(request.image ?? {}, both),
+      (both) => this.world.images.pull(request.image ?? {}, both()),
     );
   }
 
@@ -319,12 +319,13 @@ export class FakeRuntime implements port.ContainerRuntime {
   async #call<T>(
     call: string,
     signal: AbortSignal | undefined,
-    run: (both: AbortSignal) => T | Promise<T>,
+    run: (both: () => AbortSignal) => T | Promise<T>,
   ): Promise<T> {
     signal?.throwIfAborted();
     this.#refuseIfClosed(call);
     const closing = this.#closing.signal;
-    const both = signal ? AbortSignal.any([signal, closing]) : closing;
+    // joined only where something may wait: most calls are over at once
+    const both = () => signal ? AbortSignal.any([signal, closing]) : closing;
     await this.world.faults.strike(call, both);
     const result = await run(both);
     // A runtime that went down meanwhile has done the work, but nobody hears of it.

@@ -30,8 +30,8 @@ export interface ReconcilerOptions extends WorkerDeps {
   onRuntimeChange: () => void;
 }
 
-/** With events, listing only catches what a broken stream may have missed. */
-const SCAN_MS_WITH_EVENTS = 10_000;
+/** With events, listing only catches what they missed; a broken stream is followed by one at once. */
+const SCAN_MS_WITH_EVENTS = 60_000;
 /** Between two full scans only ended containers are listed: on a quiet node that is nothing. */
 const SCANS_PER_FULL_SCAN = 5;
 const STATUS_MS = 10_000;

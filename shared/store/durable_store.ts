@@ -121,9 +121,10 @@ export class DurableStore implements Store {
     this.#snapshots = recovered.snapshots;
     this.#last = recovered.report.lastSequence;
     this.#next = recovered.nextSequence;
-    this.#stats.journalBytes = recovered.journalBytes;
+    // counted from the snapshot, not from here: who is restarted often must come to the next one
     this.#snapshotAtBytes = 0;
     this.#raiseSnapshotMark();
+    this.#stats.journalBytes = recovered.journalBytes;
     // after damage there is one good copy less of something: make a new one
     if (recovered.report.damage.length > 0 && this.#last > 0) this.#snapshotInBackground();
   }

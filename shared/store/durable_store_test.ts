@@ -106,6 +106,28 @@ Deno.test("store takes a snapshot by itself when the journal has grown", async (
   await again.close();
 });
 
+Deno.test("a machine that loses power again and again does not gather journals", async () => {
+  const random = new SeededRandom(3);
+  let disk = new SimDisk();
+  for (let i = 0; i < 120; i++) {
+    const store = await openSim(disk, { snapshotAfterBytes: 16 * 4096 });
+    await store.commit([{ op: "put", bucket: "b", key: `k${i}`, value: i }]);
+    let after: SimDisk | undefined;
+    disk.onAct = (act) => {
+      if (act === "sync") after ??= disk.crash(random);
+    };
+    await store.commit([{ op: "put", bucket: "b", key: "torn", value: "x".repeat(2_000) }]);
+    disk.onAct = undefined;
+    await store.close();
+    disk = after!;
+  }
+  const journals = disk.files().filter((file) => file.includes("/journal-"));
+  assert(journals.length < 50, `${journals.length} journals`);
+  const store = await openSim(disk);
+  assertEquals(store.list("b").filter(({ key }) => key !== "torn").length, 120);
+  await store.close();
+});
+
 Deno.test("commits that wait together share one sync", async () => {
   const store = await openSim(new SimDisk());
   await Promise.all(Array.from({ length: 100 }, (_, i) => store.commit([put(`k${i}`, i)])));

@@ -182,6 +182,7 @@ class Recovery {
     const bytes = await this.#disk.read(this.#path(segment.name));
     const reachable = segment.baseSequence <= this.#last;
     let next = segment.firstSequence;
+    let payloadBytes = 0;
     const batches: Batch[] = [];
     const { end, tail } = scanSegment(bytes, (payload) => {
       const batch = decodeBatch(payload);
@@ -194,10 +195,14 @@ class Recovery {
         state.apply(batch.commits);
         this.#report.replayed += batch.commits.length;
         this.#last = next - 1;
-        this.#journalBytes += payload.length;
+        payloadBytes += payload.length;
       }
       return true;
     });
+    // one that is not written any more counts with the room it takes: a machine that loses power
+    // again and again leaves many, with little in each, and a snapshot must come all the same
+    const isOver = until !== undefined;
+    if (payloadBytes > 0) this.#journalBytes += isOver ? bytes.length : payloadBytes;
     if (!reachable) {
       this.#unreachable.add(segment.name);
       this.#lost = true;

@@ -48,13 +48,18 @@ export class MemoryFiles {
   readDir(path: string): Deno.DirEntry[] {
     const dir = this.#resolve(path);
     this.#needFolder(dir);
-    return [...this.#entries].filter(([each]) => parentOf(each) === dir && each !== this.#root)
-      .map(([each, { kind }]) => ({
-        name: each.slice(dir.length + 1),
+    const found: Deno.DirEntry[] = [];
+    const prefix = `${dir}/`;
+    for (const [path, { kind }] of this.#entries) {
+      if (!path.startsWith(prefix) || path.includes("/", prefix.length)) continue;
+      found.push({
+        name: path.slice(prefix.length),
         isFile: kind === "file",
         isDirectory: kind === "dir",
         isSymlink: kind === "link",
-      }));
+      });
+    }
+    return found;
   }
 
   writeFile(path: string, bytes: Uint8Array, mode = 0o666): void {
@@ -167,7 +172,12 @@ export class MemoryFiles {
   }
 
   /** `path` with the links on the way followed. */
-  #resolve(path: string, depth = 0): string {
+  #resolve(path: string): string {
+    const kind = this.#entries.get(path)?.kind;
+    return kind !== undefined && kind !== "link" ? path : this.#follow(path);
+  }
+
+  #follow(path: string, depth = 0): string {
     let done = this.#root;
     const parts = path.slice(this.#root.length).split("/").filter((part) => part !== "");
     for (const [i, part] of parts.entries()) {
@@ -175,7 +185,7 @@ export class MemoryFiles {
       const entry = this.#entries.get(next);
       if (entry?.kind === "link" && depth < 8) {
         const target = entry.target.startsWith("/") ? entry.target : `${done}/${entry.target}`;
-        return this.#resolve([target, ...parts.slice(i + 1)].join("/"), depth + 1);
+        return this.#follow([target, ...parts.slice(i + 1)].join("/"), depth + 1);
       }
       done = next;
     }
