@@ -36,6 +36,8 @@ export interface EdgeConfig {
   };
   pods: {
     logsDir: string;
+    /** Folder of pods this node runs from files, whatever the cloud says; "" for none. */
+    staticPath: string;
     max: number;
     clusterDns: string[];
     clusterDomain: string;
@@ -106,6 +108,7 @@ export const edgeConfigSchema: Parser<EdgeConfig> = section<EdgeConfig>({
   }),
   pods: section<EdgeConfig["pods"]>({
     logsDir: text("/var/log/pods"),
+    staticPath: text(""),
     max: whole(110, 1, 1_000),
     clusterDns: list(text()),
     clusterDomain: text("cluster.local"),

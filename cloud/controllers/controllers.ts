@@ -19,6 +19,7 @@ import { DeviceReports } from "./device_reports.ts";
 import { EventRecorder } from "./events.ts";
 import { LeaseKeeper } from "./leases.ts";
 import type { LossGuard } from "./loss_guard.ts";
+import { MirrorPods } from "./mirror_pods.ts";
 import { NamespaceLifecycle } from "./namespace_lifecycle.ts";
 import { NodeLifecycle } from "./node_lifecycle.ts";
 import { PodGc } from "./pod_gc.ts";
@@ -123,7 +124,10 @@ export class Controllers {
       ...(options.serviceAccounts ? { tokenIssuer: options.serviceAccounts.issuer } : {}),
     });
     const intents = new SiteIntents({ kube, clock });
+    const mirrors = new MirrorPods({ kube, pods, nodes, clock });
+    this.#add("mirror pods", mirrors);
     const deviceReports = new DeviceReports({ kube, devices });
+    this.#sink = new KubeReportSink({ kube, pods, nodes, intents, mirrors, deviceReports });
     this.#add("projector", this.#projector);
     const events = new EventRecorder(kube, clock, random, "node-controller");
     const { nodeGraceMs, startGraceMs, leaseRenewMs } = settings;

@@ -7,12 +7,14 @@
 import { AppError, errorChain, isAbort, isAppError } from "../../shared/errors.ts";
 import { deepEqual } from "../../shared/json/json.ts";
 import { GVR } from "../../shared/k8s/gvr.ts";
+import { isMirror } from "../../shared/k8s/mirror.ts";
 import type { Event, Node, Pod, PodStatus } from "../../shared/k8s/types.ts";
 import type { PodRef, Report } from "../../shared/wire/report.ts";
 import type { ReportOutcome, ReportSink } from "../hub/port.ts";
 import type { KubeClient } from "../kube/port.ts";
 import { eventRepeat, eventSubject, eventToCreate, isSameEvent } from "./event_report.ts";
 import { metadataPatch, nodeStatus, registration } from "./node_report.ts";
+import { type MirrorPods, nodeUidOf } from "./mirror_pods.ts";
 import { mergePodStatus } from "./pod_status.ts";
 import type { DeviceReports } from "./device_reports.ts";
 import type { ObjectCache } from "./port.ts";
@@ -30,6 +32,7 @@ export interface ReportSinkOptions {
   pods: ObjectCache<Pod>;
   nodes: ObjectCache<Node>;
   intents: SiteIntents;
+  mirrors: MirrorPods;
   deviceReports: DeviceReports;
 }
 
@@ -65,10 +68,13 @@ export class KubeReportSink implements ReportSink {
 
   async #podStatus(
     node: string,
-    report: { pod: PodRef; status: PodStatus },
+    report: { pod: PodRef; status: PodStatus; mirror?: Pod },
     signal: AbortSignal,
   ): Promise<ReportOutcome> {
-    const { kube, pods } = this.#options;
+    const { kube, pods, mirrors } = this.#options;
+    const { mirror } = report;
+    const problem = mirror && await mirrors.place(node, { pod: report.pod, mirror }, signal);
+    if (problem) return dropped(problem);
     const { namespace, name } = report.pod;
     let pod = pods.get(namespace, name);
     for (let attempt = 0; attempt < CONFLICT_TRIES; attempt++) {
@@ -100,6 +106,11 @@ export class KubeReportSink implements ReportSink {
     const pod = await kube.get<Pod>(GVR.pods, { namespace, name }, signal);
     const refusal = notOwn(node, pod, ref);
     if (refusal) return dropped(refusal);
+    if (isMirror(pod)) {
+      this.#rememberEnded(uid, node);
+      await this.#options.mirrors.end(pod, signal);
+      return APPLIED;
+    }
     // Nobody asked for it to be deleted; the word of a node alone does not remove a user's pod.
     if (!pod.metadata.deletionTimestamp) return dropped("pod is not being deleted");
     this.#rememberEnded(uid, node);
@@ -202,7 +213,7 @@ export class KubeReportSink implements ReportSink {
 }
 
 function notOwn(node: string, pod: Pod, ref: { uid: string }): string | undefined {
-  if (pod.metadata.uid !== ref.uid) return "pod was recreated under another uid";
+  if (nodeUidOf(pod) !== ref.uid) return "pod was recreated under another uid";
   return pod.spec.nodeName === node ? undefined : "pod is not bound to this node";
 }
 

@@ -7,10 +7,12 @@ import type { Report } from "../../shared/wire/report.ts";
 import type { Device } from "../../shared/k8s/devices.ts";
 import { DeviceReports } from "./device_reports.ts";
 import { KubeReportSink } from "./report_sink.ts";
+import { MirrorPods } from "./mirror_pods.ts";
 import { SimClock } from "../../shared/testing/sim_clock.ts";
 import { SiteIntents } from "./site_intents.ts";
 import { MemoryKube } from "./testing/memory_kube.ts";
 import { sampleNode, samplePod } from "./testing/samples.ts";
+import { until } from "./testing/until.ts";
 
 const SIGNAL = new AbortController().signal;
 const RUNNING: PodStatus = {
@@ -27,7 +29,9 @@ function startWorld() {
   scope.spawn("nodes", (signal) => nodes.run(signal));
   const intents = new SiteIntents({ kube, clock: new SimClock() });
   const deviceReports = new DeviceReports({ kube, devices: kube.cache<Device>(GVR.devices) });
-  const sink = new KubeReportSink({ kube, pods, nodes, intents, deviceReports });
+  const mirrors = new MirrorPods({ kube, pods, nodes, clock: new SimClock() });
+  scope.spawn("mirrors", (signal) => mirrors.run(signal));
+  const sink = new KubeReportSink({ kube, pods, nodes, intents, mirrors, deviceReports });
   return {
     kube,
     apply: (report: Report, node = "n1") => sink.apply(node, report, SIGNAL),
@@ -245,4 +249,74 @@ Deno.test("the last events of a pod still find it after it has gone", async () =
   await world.apply({ kind: "pod_gone", pod: ref() });
   assertEquals(await world.apply(event(ABOUT_POD)), { kind: "applied" });
   assertEquals((await world.apply(event(ABOUT_POD), "n2")).kind, "dropped");
+});
+
+const STATIC_UID = "0123456789abcdef0123456789abcdef";
+const MIRROR: Pod = {
+  apiVersion: "v1",
+  kind: "Pod",
+  metadata: {
+    name: "web-n1",
+    namespace: "default",
+    annotations: { "kubernetes.io/config.mirror": STATIC_UID },
+  },
+  spec: { nodeName: "n1", containers: [{ name: "main", image: "img:1" }] },
+};
+const STATIC_REPORT: Report = {
+  kind: "pod_status",
+  pod: ref(STATIC_UID, "web-n1"),
+  status: RUNNING,
+  mirror: MIRROR,
+};
+
+Deno.test("a static pod is shown by its mirror, made of the report", async () => {
+  await using world = startWorld();
+  world.kube.put(GVR.nodes, sampleNode("n1"));
+  assertEquals(await world.apply(STATIC_REPORT), { kind: "applied" });
+  assertEquals(world.pod("web-n1")?.status?.phase, "Running");
+  const ended: Report = { ...STATIC_REPORT, status: { phase: "Failed" } };
+  assertEquals(await world.apply(ended), { kind: "applied" });
+  assertEquals(world.pod("web-n1")?.status?.phase, "Failed");
+  const gone: Report = { kind: "pod_gone", pod: ref(STATIC_UID, "web-n1") };
+  assertEquals(await world.apply(gone), { kind: "applied" });
+  assertEquals(world.pod("web-n1"), undefined);
+});
+
+Deno.test("a mirror that somebody deletes is made again, with its status", async () => {
+  await using world = startWorld();
+  world.kube.put(GVR.nodes, sampleNode("n1"));
+  await world.apply(STATIC_REPORT);
+  const before = world.pod("web-n1");
+  await world.kube.delete(GVR.pods, { namespace: "default", name: "web-n1" }, {}, SIGNAL);
+  await until(() => {
+    const now = world.pod("web-n1");
+    return now?.metadata.uid !== before?.metadata.uid && now?.status?.phase === "Running";
+  }, "the mirror is there again");
+  assertEquals(world.pod("web-n1")?.metadata.deletionTimestamp, undefined);
+});
+
+Deno.test("a static pod of other content takes the place of its mirror", async () => {
+  await using world = startWorld();
+  world.kube.put(GVR.nodes, sampleNode("n1"));
+  await world.apply(STATIC_REPORT);
+  const uid = STATIC_UID.replace("0", "f");
+  const annotations = { "kubernetes.io/config.mirror": uid };
+  const mirror = { ...MIRROR, metadata: { ...MIRROR.metadata, annotations } };
+  const report: Report = { ...STATIC_REPORT, pod: ref(uid, "web-n1"), mirror };
+  assertEquals(await world.apply(report), { kind: "applied" });
+  assertEquals(world.pod("web-n1")?.metadata.annotations, annotations);
+});
+
+Deno.test("a mirror never takes the place of a pod, nor of another node's", async () => {
+  await using world = startWorld();
+  world.kube.put(GVR.nodes, sampleNode("n1"));
+  world.kube.put(GVR.pods, samplePod("web-n1", { nodeName: "n1" }));
+  assertEquals(await world.apply(STATIC_REPORT), {
+    kind: "dropped",
+    reason: "a pod of this name is there already, and it is no static pod of this node",
+  });
+  assertEquals(await world.apply(STATIC_REPORT, "n2"), {
+    kind: "dropped",
+    reason: "mirror is not bound to this node",
+  });
 });

@@ -3,7 +3,7 @@
  * writes the unit and starts it; with `--no-systemd` it ends once `<data-dir>/edge.yaml` is
  * written.
  */
-import { join } from "@std/path";
+import { join, resolve } from "@std/path";
 import type { CommandSpec, Invocation } from "../../shared/cli/command.ts";
 import { UsageError } from "../../shared/cli/command.ts";
 import { writeError } from "../../shared/cli/run_program.ts";
@@ -34,6 +34,11 @@ export const JOIN_COMMAND: CommandSpec = {
     { name: "labels", value: "K=V,…", help: "Labels of the node" },
     { name: "data-dir", value: "DIR", help: `Data folder (default ${DEFAULT_DATA_DIR})` },
     { name: "pod-logs-dir", value: "DIR", help: "Folder of pod logs (default /var/log/pods)" },
+    {
+      name: "pod-manifest-path",
+      value: "DIR",
+      help: "Folder of pods to run from files, with or without a cloud (default: none)",
+    },
     { name: "api-listen", value: "HOST:PORT", help: "Local API (default 127.0.0.1:10550)" },
     {
       name: "api-tls-listen",
@@ -98,13 +103,25 @@ function newConfig(
     labels: parseLabels(invocation.flag("labels")),
     cloud: { addresses: base.addresses },
     ...given("runtime-endpoint", "runtime", "endpoint"),
-    ...given("pod-logs-dir", "pods", "logsDir"),
+    ...givenPods(invocation),
     api,
     ...given("mqtt-listen", "mqtt", "listen"),
     ...given("dmi-socket", "dmi", "socket"),
   }, "");
   parseRuntimeEndpoint(config.runtime.endpoint);
   return config;
+}
+
+/** Flags that are keys of one section must be put together. */
+function givenPods(invocation: Invocation): Record<string, object> {
+  const manifests = invocation.flag("pod-manifest-path");
+  return {
+    pods: {
+      ...only("logsDir", invocation.flag("pod-logs-dir")),
+      // whoever runs the node later may do so from another folder
+      ...only("staticPath", manifests === undefined ? undefined : resolve(manifests)),
+    },
+  };
 }
 
 function only(key: string, value: string | undefined): Record<string, string> {

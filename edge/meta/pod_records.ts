@@ -3,8 +3,9 @@
  * report are one commit, so neither can be there without the other.
  */
 import { Changes } from "../../shared/async/wakeup.ts";
-import type { PodStatus } from "../../shared/k8s/types.ts";
+import type { Pod, PodStatus } from "../../shared/k8s/types.ts";
 import type { Store } from "../../shared/store/port.ts";
+import type { Report } from "../../shared/wire/report.ts";
 import { BUCKET } from "./buckets.ts";
 import type { DurableOutbox } from "./outbox.ts";
 import type { History, PodRecord, PodRecords, PodRef } from "./port.ts";
@@ -30,12 +31,13 @@ export class DurablePodRecords implements PodRecords {
     return this.#store.list<PodRecord>(BUCKET.podStatus).map((row) => row.value);
   }
 
-  async recordStatus(pod: PodRef, status: PodStatus): Promise<void> {
+  async recordStatus(pod: PodRef, status: PodStatus, mirror?: Pod): Promise<void> {
     const value: PodRecord = { pod, status };
     const before = this.get(pod.uid)?.status;
     // beside the commit, not in it: history may be refused, a status may not; it never rejects
     if (summaryOf(before) !== summaryOf(status)) void this.#tell(pod, status);
-    await this.#outbox.putWith("status", outboxKey(pod), { kind: "pod_status", pod, status }, [
+    const report: Report = { kind: "pod_status", pod, status, ...(mirror ? { mirror } : {}) };
+    await this.#outbox.putWith("status", outboxKey(pod), report, [
       { op: "put", bucket: BUCKET.podStatus, key: pod.uid, value },
     ]);
     this.changes.notify();

@@ -5,7 +5,7 @@
  * promise resolves only when the write is on disk.
  */
 import type { Changes } from "../../shared/async/wakeup.ts";
-import type { Event, KubeObject, ObjectReference, PodStatus } from "../../shared/k8s/types.ts";
+import type { Event, KubeObject, ObjectReference, Pod, PodStatus } from "../../shared/k8s/types.ts";
 import type { DesiredBatch, InventoryEntry } from "../../shared/wire/desired.ts";
 import type { StoreOp } from "../../shared/store/port.ts";
 import type { PodRef, Report } from "../../shared/wire/report.ts";
@@ -125,8 +125,11 @@ export interface PodRecords {
   readonly changes: Changes;
   get(uid: string): PodRecord | undefined;
   list(): PodRecord[];
-  /** Keeps the status and puts its report into the outbox, in one commit. */
-  recordStatus(pod: PodRef, status: PodStatus): Promise<void>;
+  /**
+   * Keeps the status and puts its report into the outbox, in one commit. `mirror` is what shows a
+   * static pod in the cloud, which does not know it otherwise.
+   */
+  recordStatus(pod: PodRef, status: PodStatus, mirror?: Pod): Promise<void>;
   /** Drops the status and reports that the pod has ended, in one commit. */
   recordGone(pod: PodRef): Promise<void>;
 }

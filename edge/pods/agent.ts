@@ -36,6 +36,8 @@ import { type NetworkChecks, systemNetworkChecks } from "./probes/network_checks
 import { Prober } from "./probes/prober.ts";
 import { Reconciler } from "./reconciler.ts";
 import { type RuntimeState, RuntimeWatch } from "./runtime_watch.ts";
+import { StaticFolder } from "./static_pods/static_folder.ts";
+import { StaticLedger } from "./static_pods/static_ledger.ts";
 import type { Mounter } from "./volumes/mounter.ts";
 import { PodVolumes } from "./volumes/pod_volumes.ts";
 
@@ -46,6 +48,13 @@ export interface PodAgentOptions {
   events: EventLog;
   /** What people at the site asked for; nothing when left out. */
   siteActs?: SiteActs;
+  /** Pods this machine runs from files of its own; none when left out. */
+  staticPods?: {
+    /** Absolute. */
+    dir: string;
+    /** Where the last good files are kept. */
+    cacheFile: string;
+  };
   clock: Clock;
   node: {
     name: string;
@@ -108,9 +117,12 @@ export class PodAgent {
   readonly #reconciler: Reconciler;
   readonly #prober: Prober;
   readonly #housekeeper: Housekeeper;
+  readonly #statics: StaticFolder | undefined;
 
   constructor(options: PodAgentOptions) {
-    const { runtime, ledger, records, clock } = options;
+    const { runtime, records, clock } = options;
+    this.#statics = staticFolder(options);
+    const ledger = this.#statics ? new StaticLedger(options.ledger, this.#statics) : options.ledger;
     // The runtime takes these paths as they are, and it runs in another folder.
     const dirs = {
       pods: resolve(options.dirs.pods),
@@ -120,7 +132,7 @@ export class PodAgent {
     const notify = () => this.changes.notify();
     const events = new PodEvents(options.events);
     const watch = new RuntimeWatch(runtime, options.cgroupDriver);
-    const node = nodeView(options, dirs, watch);
+    const node = nodeView({ ...options, ledger }, dirs, watch);
     const volumes = new PodVolumes(dirs.pods, options.mounter);
     const images = new Images({ runtime, events, clock, pullsMax: options.pullsMax });
     const observer = new RuntimeObserver(runtime, options.node.name, clock);
@@ -138,7 +150,12 @@ export class PodAgent {
       podDir: (uid) => volumes.podDir(uid),
       onVerdict: (uid) => this.#reconciler.touch(uid),
     });
-    this.#housekeeper = housekeeper(options, { links, observer, watch, emptyDirLimits });
+    this.#housekeeper = housekeeper({ ...options, ledger }, {
+      links,
+      observer,
+      watch,
+      emptyDirLimits,
+    });
     this.#watch = watch;
     this.#reconciler = new Reconciler({
       runtime,
@@ -160,6 +177,7 @@ export class PodAgent {
       scanMs: options.scanMs,
       onRecorded: notify,
       onRuntimeChange: notify,
+      staticsSettled: () => this.#statics?.settled ?? true,
     });
     this.localPods = new AgentPods({
       ledger,
@@ -177,7 +195,14 @@ export class PodAgent {
     scope.spawn("pods", (s) => this.#reconciler.run(s));
     scope.spawn("probes", (s) => this.#prober.run(s));
     scope.spawn("housekeeping", (s) => this.#housekeeper.run(s));
+    const statics = this.#statics;
+    if (statics) scope.spawn("static pods", (s) => statics.run(s));
     await scope.join();
+  }
+
+  /** A session with the cloud has begun: it is told of the static pods anew. */
+  cloudIsBack(): void {
+    this.#reconciler.retellStatics();
   }
 
   runtimeState(): RuntimeState {
@@ -188,6 +213,12 @@ export class PodAgent {
   cgroupOf(pod: Pod): string {
     return cgroupParent(pod, this.#watch.cgroupDriver());
   }
+}
+
+function staticFolder(
+  { staticPods, node, clock, events }: PodAgentOptions,
+): StaticFolder | undefined {
+  return staticPods && new StaticFolder({ ...staticPods, nodeName: node.name, clock, events });
 }
 
 /** The hands of the agent: what starts and ends sandboxes and containers. */

@@ -31,6 +31,7 @@ import type { PodHealth } from "./probes/health.ts";
 import type { Prober } from "./probes/prober.ts";
 import type { RuntimeWatch } from "./runtime_watch.ts";
 import { podStatus, rejectedStatus } from "./status.ts";
+import { mirrorOf } from "./static_pods/static_file.ts";
 import { podLogDir } from "./to_cri.ts";
 import { isSafeName } from "./volumes/paths.ts";
 import { type PodVolumes, VolumeError } from "./volumes/pod_volumes.ts";
@@ -71,6 +72,8 @@ export class PodWorker {
   #volumesStale = true;
   #failures = 0;
   #interrupt = new AbortController();
+  /** The next status is told though it is as before. */
+  #retell = false;
   /** Monotonic; since when the pod has been active on the node. */
   #activeSinceMs: number | undefined;
   /** Monotonic; since when the pod has been ending. */
@@ -106,6 +109,11 @@ export class PodWorker {
   sourcesChanged(): void {
     this.#failures = 0;
     this.#volumesStale = true;
+  }
+
+  /** The next pass tells the status again. */
+  retell(): void {
+    this.#retell = true;
   }
 
   /** The site asked for something, or holds the pod no more. */
@@ -278,7 +286,8 @@ export class PodWorker {
     if (!rejection) return false;
     const { records, events, clock, onRecorded } = this.#deps;
     await events.emit(this.ref, { type: "Warning", ...rejection });
-    await records.recordStatus(this.ref, rejectedStatus(pod, rejection, clock.nowMs()));
+    const status = rejectedStatus(pod, rejection, clock.nowMs());
+    await records.recordStatus(this.ref, status, mirrorOf(pod));
     onRecorded();
     return true;
   }
@@ -327,8 +336,9 @@ export class PodWorker {
     if (status.phase === "Failed" || status.phase === "Succeeded") {
       admissions.release(this.ref.uid);
     }
-    if (JSON.stringify(status) !== JSON.stringify(previous)) {
-      await records.recordStatus(this.ref, status);
+    if (this.#retell || JSON.stringify(status) !== JSON.stringify(previous)) {
+      this.#retell = false;
+      await records.recordStatus(this.ref, status, mirrorOf(pod));
       onRecorded();
     }
     return status;

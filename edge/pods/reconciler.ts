@@ -18,6 +18,7 @@ import type { Ledger } from "../meta/port.ts";
 import { LABEL } from "./marks.ts";
 import { PodWorker, type WorkerDeps } from "./pod_worker.ts";
 import { sourceKeys } from "./sources.ts";
+import { isStaticUid } from "./static_pods/static_file.ts";
 import { podId } from "./to_cri.ts";
 import { isSafeName, isSafeUid } from "./volumes/paths.ts";
 
@@ -28,6 +29,8 @@ export interface ReconcilerOptions extends WorkerDeps {
   scanMs: number;
   /** Told when the runtime's state has changed. */
   onRuntimeChange: () => void;
+  /** True once it is known which static pods shall run. */
+  staticsSettled: () => boolean;
 }
 
 /** With events, listing only catches what they missed; a broken stream is followed by one at once. */
@@ -94,10 +97,7 @@ export class Reconciler {
   async run(signal: AbortSignal): Promise<void> {
     const { ledger, siteActs } = this.#options;
     const unsubscribes = [ledger.changes, siteActs.changes].map((changes) =>
-      changes.subscribe(() => {
-        this.#ledgerDirty = true;
-        this.#wakeup.wake();
-      })
+      changes.subscribe(() => this.#ledgerChanged())
     );
     const scope = new TaskScope(signal);
     try {
@@ -107,6 +107,11 @@ export class Reconciler {
     } finally {
       for (const unsubscribe of unsubscribes) unsubscribe();
     }
+  }
+
+  #ledgerChanged(): void {
+    this.#ledgerDirty = true;
+    this.#wakeup.wake();
   }
 
   async #loop(scope: TaskScope, signal: AbortSignal): Promise<void> {
@@ -147,6 +152,7 @@ export class Reconciler {
     ).join();
     const slot = this.#slots.get(ref.uid);
     if (!slot) {
+      if (isStaticUid(ref.uid) && this.#isNameTaken(ref)) return;
       this.#add(ref, pod, { version, sources });
       return;
     }
@@ -167,6 +173,23 @@ export class Reconciler {
     }
   }
 
+  /** A static pod of another content has another uid, and waits for the end of the one before. */
+  #isNameTaken({ uid, namespace, name }: PodRef): boolean {
+    return [...this.#slots.values()].some(({ worker: { ref, ended } }) =>
+      ref.uid !== uid && ref.namespace === namespace && ref.name === name && !ended
+    );
+  }
+
+  /** Statuses of static pods are reported again: a cloud that lost them learns of the pods. */
+  retellStatics(): void {
+    for (const [uid, slot] of this.#slots) {
+      if (!isStaticUid(uid) || !slot.worker.pod) continue;
+      slot.worker.retell();
+      slot.dirty = true;
+    }
+    this.#wakeup.wake();
+  }
+
   /** Not what has become of them: that is the worker's own doing. */
   #actsPrint(uid: string): string {
     return this.#options.siteActs.of(uid).map(({ id, holds }) => `${id}=${holds}`).join();
@@ -179,7 +202,6 @@ export class Reconciler {
 
   /** Recorded in an earlier life and desired no more: what is left of it is cleaned up. */
   #takeForgotten(desired: ReadonlyMap<string, Pod>): void {
-    if (!this.#mayClean()) return;
     const unjudged = [...this.#unjudged.values()];
     this.#unjudged.clear();
     for (const ref of unjudged) if (!desired.has(ref.uid)) this.#takeOrphan(ref);
@@ -189,13 +211,14 @@ export class Reconciler {
   }
 
   /** A node that never had a session has nothing to say about what may run here. */
-  #mayClean(): boolean {
-    return this.#options.ledger.head.cloudId !== "";
+  #mayClean({ uid }: PodRef): boolean {
+    const { ledger, staticsSettled } = this.#options;
+    return isStaticUid(uid) ? staticsSettled() : ledger.head.cloudId !== "";
   }
 
   #takeOrphan(ref: PodRef): void {
     if (this.#slots.has(ref.uid)) return;
-    if (!this.#mayClean()) {
+    if (!this.#mayClean(ref)) {
       this.#unjudged.set(ref.uid, ref);
       return;
     }
@@ -294,6 +317,7 @@ export class Reconciler {
       const { worker } = slot;
       if (worker.ended && !worker.pod && !slot.busy) {
         this.#slots.delete(uid);
+        if (isStaticUid(uid)) this.#ledgerChanged();
         continue;
       }
       if (worker.wakeAtMs !== undefined && worker.wakeAtMs <= nowMs) slot.dirty = true;

@@ -63,8 +63,12 @@ export class MemoryRecords implements PodRecords {
     return [...this.records.values()];
   }
 
-  recordStatus(pod: PodRef, status: PodStatus): Promise<void> {
+  /** What shows static pods in the cloud, as last told. */
+  readonly mirrors = new Map<string, Pod>();
+
+  recordStatus(pod: PodRef, status: PodStatus, mirror?: Pod): Promise<void> {
     this.records.set(pod.uid, { pod, status });
+    if (mirror) this.mirrors.set(pod.uid, mirror);
     this.history.push({ uid: pod.uid, status });
     return Promise.resolve();
   }
@@ -153,6 +157,8 @@ export class TestNode implements AsyncDisposable {
   diskUse = { capacityBytes: 1e9, availableBytes: 9e8 };
   allocatable: Record<string, string> = { pods: "110" };
   siteActs: SiteActs = new NoSiteActs();
+  /** Folder of static pods; none by default. */
+  staticDir: string | undefined;
   agent!: PodAgent;
   #scope: TaskScope | undefined;
 
@@ -183,6 +189,9 @@ export class TestNode implements AsyncDisposable {
       records: this.records,
       events: this.events,
       siteActs: this.siteActs,
+      ...(this.staticDir === undefined ? {} : {
+        staticPods: { dir: this.staticDir, cacheFile: `${this.dir}/static-pods.json` },
+      }),
       clock: this.clock,
       node: {
         name: "edge-1",

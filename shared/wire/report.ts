@@ -4,7 +4,7 @@
  */
 import { AppError } from "../errors.ts";
 import type { DeviceStatusBody } from "../k8s/devices.ts";
-import type { Event, Node, PodStatus } from "../k8s/types.ts";
+import type { Event, Node, Pod, PodStatus } from "../k8s/types.ts";
 import { parseSiteIntent, type SiteIntent } from "./site_intent.ts";
 
 export interface PodRef {
@@ -17,8 +17,8 @@ export interface PodRef {
 export type DeviceRef = PodRef;
 
 export type Report =
-  /** Latest status of a pod. */
-  | { kind: "pod_status"; pod: PodRef; status: PodStatus }
+  /** Latest status of a pod; of a static pod with the object that shows it, its mirror. */
+  | { kind: "pod_status"; pod: PodRef; status: PodStatus; mirror?: Pod }
   /** A pod that was to be deleted has ended: nothing of it is left on the node. */
   | { kind: "pod_gone"; pod: PodRef }
   /** The node itself: labels, taints (at registration) and status. */
@@ -41,6 +41,9 @@ export function parseReport(value: unknown): Report {
         kind: "pod_status",
         pod: parseRef(record.pod, "report.pod"),
         status: asRecord(record.status, "report.status") as PodStatus, // checked by the API server
+        ...(record.mirror === undefined
+          ? {}
+          : { mirror: parseObject<Pod>(record.mirror, "report.mirror") }),
       };
     case "pod_gone":
       return { kind: "pod_gone", pod: parseRef(record.pod, "report.pod") };

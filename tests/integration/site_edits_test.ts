@@ -6,6 +6,7 @@
 import { assertEquals } from "@std/assert";
 import { projectNode } from "../../cloud/controllers/project_node.ts";
 import { DeviceReports } from "../../cloud/controllers/device_reports.ts";
+import { MirrorPods } from "../../cloud/controllers/mirror_pods.ts";
 import { KubeReportSink } from "../../cloud/controllers/report_sink.ts";
 import { SiteIntents } from "../../cloud/controllers/site_intents.ts";
 import { MemoryKube } from "../../cloud/controllers/testing/memory_kube.ts";
@@ -46,7 +47,9 @@ class SiteWorld implements AsyncDisposable {
     const devices = this.kube.cache<Device>(GVR.devices);
     const deviceReports = new DeviceReports({ kube: this.kube, devices });
     const caches = { pods: this.#pods, nodes };
-    this.#sink = new KubeReportSink({ kube: this.kube, ...caches, intents, deviceReports });
+    const mirrors = new MirrorPods({ kube: this.kube, ...caches, clock: node.clock });
+    const given = { kube: this.kube, ...caches, intents, deviceReports, mirrors };
+    this.#sink = new KubeReportSink(given);
   }
 
   static async start(): Promise<SiteWorld> {

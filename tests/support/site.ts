@@ -27,6 +27,8 @@ export interface SiteOptions {
   containerd?: ContainerdOptions;
   /** Where the edge of a site in `dir` looks for its runtime, if not at the private containerd. */
   runtimeEndpoint?: (dir: string) => string;
+  /** More flags to join with, for a site in `dir`. */
+  joinFlags?: (dir: string) => string[];
 }
 
 export class Site implements AsyncDisposable {
@@ -137,6 +139,7 @@ export class Site implements AsyncDisposable {
       ["--runtime-endpoint", there(endpoint, "the runtime")],
       ["--data-dir", dataDir, "--pod-logs-dir", join(dataDir, "pod-logs")],
       ["--no-systemd", "--api-listen", "127.0.0.1:0"],
+      this.#options.joinFlags?.(this.dir) ?? [],
     ].flat();
   }
 
