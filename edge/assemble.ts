@@ -138,6 +138,7 @@ export async function assembleEdge(
     start: async (scope) => {
       await link.open(() => buildLink(config, ports, { ...memory, ledger: desired }, api));
       if (link.link) recordLink(memory.history, link.link);
+      onceEachSession(link, () => agent.cloudIsBack());
       scope.spawn("outbox", (signal) => memory.outbox.run(signal));
       scope.spawn("disk budget", (signal) => memory.diskBudget.run(signal));
       scope.spawn("disk", (signal) => probeDisk(memory.store, ports.clock, signal));
@@ -177,6 +178,16 @@ class LinkHolder {
     const status = this.link?.status();
     return status?.state === "live" ? status.since : undefined;
   }
+}
+
+/** Calls `work` when a session has begun. */
+function onceEachSession(link: LinkHolder, work: () => void): void {
+  let liveSince: string | undefined;
+  link.changes.subscribe(() => {
+    const now = link.liveSince();
+    if (now !== undefined && now !== liveSince) work();
+    liveSince = now;
+  });
 }
 
 /**
@@ -329,6 +340,12 @@ function buildAgent(
       addresses: () => reporter.addresses(),
       allocatable: () => reporter.allocatable(),
     },
+    ...(config.pods.staticPath === "" ? {} : {
+      staticPods: {
+        dir: resolve(config.pods.staticPath),
+        cacheFile: join(config.dataDir, "static-pods.json"),
+      },
+    }),
     dirs: {
       pods: join(config.dataDir, "pods"),
       podLogs: config.pods.logsDir,
