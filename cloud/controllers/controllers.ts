@@ -127,7 +127,6 @@ export class Controllers {
     const mirrors = new MirrorPods({ kube, pods, nodes, clock });
     this.#add("mirror pods", mirrors);
     const deviceReports = new DeviceReports({ kube, devices });
-    this.#sink = new KubeReportSink({ kube, pods, nodes, intents, deviceReports });
     this.#sink = new KubeReportSink({ kube, pods, nodes, intents, mirrors, deviceReports });
     this.#add("projector", this.#projector);
     const events = new EventRecorder(kube, clock, random, "node-controller");
