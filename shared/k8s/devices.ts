@@ -3,7 +3,7 @@
  * them. Other versions are converted to these where they come in. Values of properties are texts on
  * every wire, whatever the model's type: a double keeps all its digits that way.
  */
-import type { KubeObject } from "./types.ts";
+import type { Condition, KubeObject } from "./types.ts";
 
 export const PROPERTY_TYPES = [
   "INT",
@@ -73,7 +73,12 @@ export interface DeviceStatusBody {
 
 export interface Device extends KubeObject {
   spec: DeviceSpec;
-  status?: DeviceStatusBody & { reportToCloud?: boolean; reportCycle?: number };
+  status?: DeviceStatusBody & {
+    reportToCloud?: boolean;
+    reportCycle?: number;
+    /** What the cloud has found; nodes never write it. */
+    conditions?: Condition[];
+  };
 }
 
 export interface ModelProperty {

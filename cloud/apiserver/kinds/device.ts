@@ -4,12 +4,23 @@
  * is refused; what does not fit a model that is there is refused too; a model that is not there yet
  * is a warning, because manifests apply in any order.
  */
-import type { Device } from "../../../shared/k8s/devices.ts";
+import { checkAgainstModel } from "../../../shared/devices/check_against_model.ts";
+import { checkDevice, checkStatus } from "../../../shared/devices/check_device.ts";
+import { deepEqual } from "../../../shared/json/json.ts";
+import type { Device, DeviceModel } from "../../../shared/k8s/devices.ts";
 import type { KubeObject } from "../../../shared/k8s/types.ts";
 import { defineKind } from "./define_kind.ts";
-import type { KindInfo } from "./kind_info.ts";
+import { toFieldErrors } from "./device_problems.ts";
+import { type FieldError, invalidValue } from "./field_error.ts";
+import type { KindInfo, Neighbours, Review } from "./kind_info.ts";
+import { dnsSubdomainProblem } from "./names.ts";
 
 export const DEVICES_GROUP = "devices.kubeedge.io";
+export const MODELS_ID = { group: DEVICES_GROUP, resource: "devicemodels" } as const;
+
+/** Cycles are milliseconds; manifests written in nanoseconds poll once in months. */
+const CYCLE_MS_PLAUSIBLE = 86_400_000;
+const WARNINGS_MAX = 5;
 
 const device = (object: KubeObject) => object as Device; // its shape was checked by decodeJson()
 
@@ -31,4 +42,48 @@ export const DEVICE: KindInfo = defineKind({
   },
   default: (object) => object["spec"] === undefined ? { ...object, spec: {} } : object,
   prepareCreate: ({ status: _reported, ...object }) => object as KubeObject, // nodes report it
+  validate: (object) => [...toFieldErrors(checkDevice(device(object).spec)), ...checkNode(object)],
+  validateSubresource: (object) => toFieldErrors(checkStatus(device(object).status ?? {})),
+  review: (object, old, neighbours) => reviewDevice(device(object), old, neighbours),
 });
+
+function checkNode(object: KubeObject): FieldError[] {
+  const { nodeName } = device(object).spec;
+  const problem = nodeName ? dnsSubdomainProblem(nodeName) : undefined;
+  return problem ? [invalidValue("spec.nodeName", nodeName, problem)] : [];
+}
+
+function reviewDevice(
+  { metadata, spec }: Device,
+  old: KubeObject | undefined,
+  neighbours: Neighbours,
+): Review {
+  // what was stored before its model changed stays editable in everything but its spec
+  if (old && deepEqual(device(old).spec, spec)) return { errors: [], warnings: [] };
+  const warnings = cycleWarnings({ metadata, spec });
+  const name = spec.deviceModelRef?.name ?? "";
+  const model = neighbours.find(MODELS_ID, metadata.namespace, name) as DeviceModel | undefined;
+  if (!model) {
+    warnings.push(`spec.deviceModelRef.name: device model "${name}" does not exist yet`);
+    return { errors: [], warnings };
+  }
+  const before = old ? checkAgainstModel(device(old).spec, model.spec) : [];
+  const problems = checkAgainstModel(spec, model.spec)
+    .filter((problem) => !before.some((known) => deepEqual(known, problem)));
+  return { errors: toFieldErrors(problems), warnings };
+}
+
+function cycleWarnings({ spec }: Device): string[] {
+  const warnings: string[] = [];
+  for (const [at, property] of (spec.properties ?? []).entries()) {
+    for (const key of ["reportCycle", "collectCycle"] as const) {
+      const value = property[key] ?? 0;
+      if (value <= CYCLE_MS_PLAUSIBLE || warnings.length >= WARNINGS_MAX) continue;
+      const days = Math.round(value / CYCLE_MS_PLAUSIBLE);
+      warnings.push(
+        `spec.properties[${at}].${key}: ${value} is in milliseconds: every ${days} days`,
+      );
+    }
+  }
+  return warnings;
+}

@@ -4,6 +4,7 @@
  */
 import { CONFIG_MAP } from "./config_map.ts";
 import { DEVICE } from "./device.ts";
+import { DEVICE_ALPHA, DEVICE_MODEL_ALPHA } from "./device_alpha.ts";
 import { DEVICE_MODEL } from "./device_model.ts";
 import { DEVICE_STATUS } from "./device_status.ts";
 import { EVENT } from "./event.ts";
@@ -13,6 +14,7 @@ import { NAMESPACE } from "./namespace.ts";
 import { ENDPOINTS, SERVICE, SERVICE_ACCOUNT } from "./network_kinds.ts";
 import { NODE } from "./node.ts";
 import { POD } from "./pod.ts";
+import { RULE, RULE_ENDPOINT } from "./rule.ts";
 import { SECRET } from "./secret.ts";
 import { PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS } from "./storage_kinds.ts";
 
@@ -33,6 +35,10 @@ const KINDS: readonly KindInfo[] = [
   DEVICE,
   DEVICE_MODEL,
   DEVICE_STATUS,
+  DEVICE_ALPHA,
+  DEVICE_MODEL_ALPHA,
+  RULE,
+  RULE_ENDPOINT,
 ];
 
 const BY_PATH: ReadonlyMap<string, KindInfo> = new Map(

@@ -36,6 +36,15 @@ const MERGE_KEYS: Readonly<Record<string, string>> = {
   "ServiceAccount.imagePullSecrets": "name",
   "DeploymentStatus.conditions": "type",
   "DaemonSetStatus.conditions": "type",
+  "DeviceSpec.properties": "name",
+  "DeviceSpec.methods": "name",
+  "DeviceModelSpec.properties": "name",
+  "DeviceState.twins": "propertyName",
+  "DeviceState.conditions": "type",
+  "DeviceStatusReport.twins": "propertyName",
+  "DeviceAlphaSpec.propertyVisitors": "propertyName",
+  "DeviceAlphaStatus.twins": "propertyName",
+  "DeviceModelAlphaSpec.properties": "name",
   "ReplicaSetStatus.conditions": "type",
 };
 

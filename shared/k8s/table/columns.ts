@@ -2,6 +2,7 @@
 import { isJsonObject, type JsonObject } from "../../json/json.ts";
 import { ageOf } from "../duration.ts";
 import type { ConfigMap, Event, KubeObject, Lease, Node, Pod, Secret } from "../types.ts";
+import { DEVICE_COLUMNS } from "./device_columns.ts";
 import { summarizePod } from "./pod_status_text.ts";
 import { STORAGE_COLUMNS } from "./storage_columns.ts";
 
@@ -186,6 +187,7 @@ function endpointsText(object: KubeObject): string {
 }
 
 const COLUMNS: Readonly<Record<string, Column[]>> = {
+  ...DEVICE_COLUMNS,
   ...STORAGE_COLUMNS,
   Pod: POD,
   Node: NODE,

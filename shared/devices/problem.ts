@@ -1,0 +1,68 @@
+/** One thing wrong with one field of a device or model, for whoever tells it. Pure. */
+
+export type ProblemReason =
+  | "required"
+  | "invalid"
+  | "unsupported"
+  | "duplicate"
+  | "too_long"
+  | "forbidden"
+  | "not_found";
+
+export interface DeviceProblem {
+  /** As users know it: "spec.properties[2].desired.value". */
+  path: string;
+  reason: ProblemReason;
+  /** What is wrong; for "unsupported" the values that would do. */
+  detail: string;
+  /** What stands there; shortened where it is long. */
+  value?: unknown;
+}
+
+/** Gathers problems below one path. */
+export class Problems {
+  readonly found: DeviceProblem[] = [];
+
+  add(path: string, reason: ProblemReason, detail = "", value?: unknown): void {
+    const shown = typeof value === "string" && value.length > 100
+      ? `${value.slice(0, 100)}…`
+      : value;
+    this.found.push({ path, reason, detail, ...(value === undefined ? {} : { value: shown }) });
+  }
+
+  required(path: string, detail = ""): void {
+    this.add(path, "required", detail);
+  }
+
+  invalid(path: string, value: unknown, detail: string): void {
+    this.add(path, "invalid", detail, value);
+  }
+
+  /** A value out of a closed list. */
+  oneOf(path: string, value: unknown, supported: readonly string[]): void {
+    if (supported.includes(String(value))) return;
+    this.add(path, "unsupported", supported.map((one) => JSON.stringify(one)).join(", "), value);
+  }
+
+  /** A whole number, or a text that is one, within bounds. */
+  whole(path: string, value: unknown, bounds: readonly [min: number, max: number]): void {
+    const number = typeof value === "string" && value.trim() !== "" ? Number(value) : value;
+    const fits = typeof number === "number" && Number.isInteger(number) &&
+      number >= bounds[0] && number <= bounds[1];
+    if (fits) return;
+    this.invalid(path, value, `must be a whole number between ${bounds[0]} and ${bounds[1]}`);
+  }
+
+  notNegative(path: string, value: number | undefined): void {
+    if (value === undefined || value >= 0) return;
+    this.invalid(path, value, "must be greater than or equal to 0");
+  }
+
+  unique(values: readonly (readonly [path: string, name: string])[]): void {
+    const seen = new Set<string>();
+    for (const [path, name] of values) {
+      if (name !== "" && seen.has(name)) this.add(path, "duplicate", "", name);
+      seen.add(name);
+    }
+  }
+}
