@@ -150,6 +150,7 @@ function serveAdmin(
     startedAtMs,
     nowMs: clock.nowMs(),
     sessions: hub.sessions.list(),
+    traffic: hub.traffic,
     objects: countObjects(api),
     storeSequence: store.lastSequence,
     damage: store.recovery.damage.map((damage) => `${damage.what} in ${damage.file}`),

@@ -1,5 +1,6 @@
 /** The cloud's loopback listener for operators: is it alive, is it ready, what does it count. */
 import { Hono } from "hono";
+import type { TrafficTotals } from "../../shared/wire/traffic.ts";
 import type { SessionInfo } from "../hub/port.ts";
 
 export interface CloudFacts {
@@ -7,6 +8,8 @@ export interface CloudFacts {
   startedAtMs: number;
   nowMs: number;
   sessions: SessionInfo[];
+  /** With all nodes; up is from the node. */
+  traffic: TrafficTotals;
   /** Objects in the embedded store by resource. */
   objects: Record<string, number>;
   storeSequence: number;
@@ -58,6 +61,18 @@ function renderMetrics(facts: CloudFacts): string {
     "gauge",
     "Generation each connected node has acknowledged.",
     facts.sessions.map((s) => [`{node="${s.node}"}`, s.ackedGeneration]),
+  );
+  const traffic = (of: "messages" | "bytes") =>
+    Object.entries(facts.traffic).flatMap(([name, { up, down }]): [string, number][] => [
+      [`{class="${name}",direction="up"}`, up[of]],
+      [`{class="${name}",direction="down"}`, down[of]],
+    ]);
+  metric("skerry_hub_messages_total", "counter", "Messages with nodes.", traffic("messages"));
+  metric(
+    "skerry_hub_bytes_total",
+    "counter",
+    "Bytes of messages with nodes, before compression.",
+    traffic("bytes"),
   );
   metric(
     "skerry_objects",

@@ -9,6 +9,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { GoAwayReason } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import { HEARTBEAT_MS } from "../../shared/limits.ts";
 import type { Random } from "../../shared/random.ts";
+import { TrafficCounters, type TrafficTotals } from "../../shared/wire/traffic.ts";
 import type { DesiredSource, NodeIdentities, NodeSessions, ReportSink, TunnelEnd } from "./port.ts";
 import { SessionRegistry } from "./registry.ts";
 import { HubServices } from "./services.ts";
@@ -36,6 +37,7 @@ export class Hub {
   readonly #services: HubServices;
   readonly #tasks = new Set<Promise<void>>();
   readonly #order = new KeyedMutex();
+  readonly #traffic = new TrafficCounters();
 
   constructor(options: HubOptions) {
     const { identities, openTunnel, addresses, heartbeatMs, source, sink, clock, random } = options;
@@ -51,10 +53,12 @@ export class Hub {
           source,
           sink,
           order: this.#order,
+          traffic: this.#traffic,
           clock,
           random,
         }),
       openTunnel,
+      traffic: this.#traffic,
       own: (task) => {
         this.#tasks.add(task);
         void task.finally(() => this.#tasks.delete(task)); // tasks of sessions never reject
@@ -66,6 +70,11 @@ export class Hub {
   /** Live sessions, for the rest of the cloud. */
   get sessions(): NodeSessions {
     return this.#registry;
+  }
+
+  /** Messages and bytes with all nodes since the process began. */
+  get traffic(): TrafficTotals {
+    return this.#traffic.totals;
   }
 
   register(router: ConnectRouter): void {

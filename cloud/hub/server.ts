@@ -10,6 +10,7 @@ import type { AddressInfo, Socket } from "node:net";
 import { AppError, errorChain, invariant } from "../../shared/errors.ts";
 import { HUB_COMPRESSION_BYTES_MIN, HUB_MESSAGE_BYTES_MAX } from "../../shared/limits.ts";
 import { roomLogger } from "../../shared/log.ts";
+import type { TrafficTotals } from "../../shared/wire/traffic.ts";
 import { Hub, type HubOptions } from "./hub.ts";
 import { PEER, peerOf } from "./peer.ts";
 import type { NodeSessions } from "./port.ts";
@@ -60,6 +61,11 @@ export class HubServer {
   /** Live sessions, for the rest of the cloud. */
   get sessions(): NodeSessions {
     return this.#hub.sessions;
+  }
+
+  /** Messages and bytes with all nodes since the process began. */
+  get traffic(): TrafficTotals {
+    return this.#hub.traffic;
   }
 
   /**

@@ -20,6 +20,7 @@ import {
   TunnelService,
 } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import { toConnectError } from "../../shared/wire/rpc_errors.ts";
+import type { TrafficCounters } from "../../shared/wire/traffic.ts";
 import { PEER } from "./peer.ts";
 import type { NodeIdentities, TunnelEnd } from "./port.ts";
 import type { SessionRegistry } from "./registry.ts";
@@ -38,6 +39,8 @@ export interface ServicesOptions {
   addresses: () => readonly string[];
   openSession: (of: Pick<SessionOptions, "node" | "keyHash" | "peer" | "hello">) => NodeSession;
   openTunnel: () => TunnelEnd;
+  /** Counts what goes through tunnels. */
+  traffic: TrafficCounters;
   /** Owns the task until it ends. */
   own: (task: Promise<void>) => void;
   clock: Clock;
@@ -115,7 +118,7 @@ export class HubServices {
     requests: AsyncIterable<TunnelRequest>,
     context: HandlerContext,
   ): AsyncGenerator<TunnelResponse, void, void> {
-    const { registry, openTunnel, own } = this.#options;
+    const { registry, openTunnel, traffic, own } = this.#options;
     const { node } = await this.#identify(context, "session");
     const { first, rest } = await this.#begin(requests);
     const hello = first.frame?.kind;
@@ -127,8 +130,12 @@ export class HubServices {
     }
     const tunnel = openTunnel();
     session.attachTunnel(tunnel);
-    own(tunnel.run(framesOf(rest)).finally(() => session.detachTunnel(tunnel)));
-    for await (const frame of tunnel.frames) yield create(TunnelResponseSchema, { frame });
+    const frames = framesOf(rest, traffic);
+    own(tunnel.run(frames).finally(() => session.detachTunnel(tunnel)));
+    for await (const frame of tunnel.frames) {
+      traffic.tunnel("down", frame);
+      yield create(TunnelResponseSchema, { frame });
+    }
   }
 
   async #identify(context: HandlerContext, purpose: "session" | "renew") {
@@ -173,8 +180,15 @@ function checkHello(hello: Hello): void {
   }
 }
 
-async function* framesOf(requests: AsyncIterable<TunnelRequest>): AsyncGenerator<Frame> {
-  for await (const { frame } of requests) if (frame) yield frame;
+async function* framesOf(
+  requests: AsyncIterable<TunnelRequest>,
+  traffic: TrafficCounters,
+): AsyncGenerator<Frame> {
+  for await (const { frame } of requests) {
+    if (!frame) continue;
+    traffic.tunnel("up", frame);
+    yield frame;
+  }
 }
 
 async function mapErrors<T>(work: () => Promise<T>): Promise<T> {

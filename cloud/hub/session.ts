@@ -23,6 +23,7 @@ import {
 import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
 import { Outgoing } from "../../shared/wire/outgoing.ts";
+import type { TrafficCounters } from "../../shared/wire/traffic.ts";
 import { Downstream } from "./downstream.ts";
 import type { SessionClaim } from "./judge_session.ts";
 import type { Peer } from "./peer.ts";
@@ -50,12 +51,14 @@ export interface SessionOptions {
   sink: ReportSink;
   /** Of reports of one key, over all sessions. */
   order?: KeyedMutex;
+  /** Of all sessions. */
+  traffic: TrafficCounters;
   clock: Clock;
   random: Random;
 }
 
 export class NodeSession implements SessionClaim {
-  readonly outgoing = new Outgoing<SessionResponse>({ urgentMax: URGENT_MAX });
+  readonly outgoing: Outgoing<SessionResponse>;
   readonly #options: SessionOptions;
   readonly #downstream: Downstream;
   readonly #upstream: Upstream;
@@ -73,7 +76,12 @@ export class NodeSession implements SessionClaim {
   constructor(options: SessionOptions) {
     this.#options = options;
     const { node, hello, source, sink, clock, random } = options;
-    const { outgoing } = this;
+    const { traffic } = options;
+    const outgoing = new Outgoing<SessionResponse>({
+      urgentMax: URGENT_MAX,
+      onTaken: (sent) => traffic.down(sent),
+    });
+    this.outgoing = outgoing;
     this.#downstream = new Downstream({ node, hello, source, outgoing, clock, random });
     const { order } = options;
     const common = { node, sink, outgoing, clock, random };
@@ -219,6 +227,7 @@ export class NodeSession implements SessionClaim {
       for await (const request of requests) {
         this.#lastHeardMs = this.#options.clock.monotonicMs();
         this.#messages++;
+        this.#options.traffic.up(request);
         this.#heard.wake();
         this.#receive(request);
       }

@@ -13,7 +13,7 @@ import { AppError, errorChain, invariant, isAppError } from "../../shared/errors
 import { GoAwayReason } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
-import { TrafficCounters, type TrafficTotals } from "./counters.ts";
+import { TrafficCounters, type TrafficTotals } from "../../shared/wire/traffic.ts";
 import type { Connection } from "./dial.ts";
 import type {
   IdentityFiles,

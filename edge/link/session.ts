@@ -24,7 +24,7 @@ import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
 import { Outgoing } from "../../shared/wire/outgoing.ts";
 import { fromConnectError } from "../../shared/wire/rpc_errors.ts";
-import type { TrafficCounters } from "./counters.ts";
+import type { TrafficCounters } from "../../shared/wire/traffic.ts";
 import type { Connection } from "./dial.ts";
 import { Inbound } from "./inbound.ts";
 import { Outbound } from "./outbound.ts";
@@ -83,7 +83,7 @@ export class GoneAway extends Error {
 
 export class LinkSession {
   readonly #options: LinkSessionOptions;
-  readonly #outgoing = new Outgoing<SessionRequest>({ urgentMax: URGENT_MAX });
+  readonly #outgoing: Outgoing<SessionRequest>;
   readonly #inbound: Inbound;
   readonly #tunnelWanted = new Wakeup();
   #outbound: Outbound | undefined;
@@ -93,6 +93,8 @@ export class LinkSession {
 
   constructor(options: LinkSessionOptions) {
     this.#options = options;
+    const { counters } = options;
+    this.#outgoing = new Outgoing({ urgentMax: URGENT_MAX, onTaken: (sent) => counters.up(sent) });
     this.#inbound = new Inbound({ ledger: options.ledger, outgoing: this.#outgoing });
   }
 
@@ -123,7 +125,7 @@ export class LinkSession {
     const { connection, clock, counters, onHeard } = this.#options;
     this.#hello();
     try {
-      const responses = connection.hub.session(this.#requests(), { signal });
+      const responses = connection.hub.session(this.#outgoing, { signal });
       for await (const response of responses) {
         this.#lastHeardMs = clock.monotonicMs();
         counters.down(response);
@@ -140,13 +142,6 @@ export class LinkSession {
       throw error instanceof GoneAway ? error : fromConnectError(error);
     }
     throw new AppError("unavailable", "The hub ended the session");
-  }
-
-  async *#requests(): AsyncGenerator<SessionRequest> {
-    for await (const request of this.#outgoing) {
-      this.#options.counters.up(request);
-      yield request;
-    }
   }
 
   /** Before anything is sent: stamps that were wrong are put right first. */

@@ -6,9 +6,11 @@
 import { AppError } from "../errors.ts";
 import { Wakeup } from "../async/wakeup.ts";
 
-export interface OutgoingOptions {
+export interface OutgoingOptions<T> {
   /** Urgent messages that may wait: a peer that reads none of so many is gone, the stream ends. */
   urgentMax: number;
+  /** Called with each message as the transport takes it. */
+  onTaken?: (message: T) => void;
 }
 
 interface Bulk<T> {
@@ -17,14 +19,14 @@ interface Bulk<T> {
 }
 
 export class Outgoing<T> implements AsyncIterable<T> {
-  readonly #options: OutgoingOptions;
+  readonly #options: OutgoingOptions<T>;
   readonly #never = new AbortController().signal;
   readonly #wake = new Wakeup();
   #urgent: T[] = [];
   #bulk: Bulk<T>[] = [];
   #ended = false;
 
-  constructor(options: OutgoingOptions) {
+  constructor(options: OutgoingOptions<T>) {
     this.#options = options;
   }
 
@@ -62,6 +64,7 @@ export class Outgoing<T> implements AsyncIterable<T> {
       for (;;) {
         const urgent = this.#urgent.shift();
         if (urgent !== undefined) {
+          this.#options.onTaken?.(urgent);
           yield urgent;
           continue;
         }
@@ -74,6 +77,7 @@ export class Outgoing<T> implements AsyncIterable<T> {
         // resolved before the yield: the consumer asks for the next one only when this one is out,
         // and a sender must not be held for ever by a consumer that went away
         bulk.taken.resolve();
+        this.#options.onTaken?.(bulk.message);
         yield bulk.message;
       }
     } finally {

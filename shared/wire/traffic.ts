@@ -1,4 +1,7 @@
-/** Bytes of messages by class and direction, before compression and framing. */
+/**
+ * Messages and bytes between a node and its cloud, by class and direction, before compression and
+ * framing; up is from the node. Both sides count alike: the node its own link, the hub all of them.
+ */
 import { toBinary } from "@bufbuild/protobuf";
 import {
   type Frame,
@@ -6,7 +9,7 @@ import {
   SessionRequestSchema,
   type SessionResponse,
   SessionResponseSchema,
-} from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
+} from "../gen/skerry/hub/v1/hub_pb.ts";
 
 export type TrafficClass = "desired" | "report" | "heartbeat" | "control" | "tunnel";
 
