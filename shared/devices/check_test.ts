@@ -17,7 +17,7 @@ function device(more: Partial<DeviceSpec> = {}): DeviceSpec {
   return { deviceModelRef: { name: "m" }, ...more };
 }
 
-Deno.test("a model's names are unique, its types known, its bounds of the type and in order", () => {
+Deno.test("a model's names are unique, its types known, its bounds fit and are in order", () => {
   const check = (...properties: ModelProperty[]) => lines(checkModel({ properties }));
   assertEquals(check(property({ minimum: "-1", maximum: "1" })), []);
   assertEquals(check(property(), property()), ["spec.properties[1].name duplicate"]);

@@ -135,7 +135,7 @@ Deno.test("a device and its model travel to its node, and follow it to another",
   await cloud.until(() => cloud.items("n2").length === 0, "the removal");
 });
 
-Deno.test("a report is the status of the device and a DeviceStatus, and travels nowhere", async () => {
+Deno.test("a report is the status of the device and its DeviceStatus, and goes nowhere", async () => {
   await using cloud = await Cloud.start();
   await cloud.model();
   const { metadata } = await cloud.device("d1", "n1");

@@ -1,7 +1,7 @@
 /**
- * The DeviceModel of devices.kubeedge.io/v1beta1: which properties devices of a sort have. A change
- * that devices do not fit any more is not refused, for it may be the first of two; the warning names
- * some of them.
+ * The DeviceModel of devices.kubeedge.io/v1beta1: which properties devices of a sort have. A
+ * change that devices do not fit any more is not refused, for it may be the first of two; the
+ * warning names some of them.
  */
 import { checkAgainstModel } from "../../../shared/devices/check_against_model.ts";
 import { checkModel } from "../../../shared/devices/check_model.ts";

@@ -1,6 +1,6 @@
 /**
- * Rule and RuleEndpoint of rules.kubeedge.io/v1: messages from one sort of endpoint to another. Both
- * can be changed, which the original refused. What a rule needs depends on the types of its
+ * Rule and RuleEndpoint of rules.kubeedge.io/v1: messages from one sort of endpoint to another.
+ * Both can be changed, which the original refused. What a rule needs depends on the types of its
  * endpoints; an endpoint that is not there yet is a warning, because manifests apply in any order.
  */
 import { deepEqual } from "../../../shared/json/json.ts";

@@ -1,4 +1,4 @@
-/** What is wrong with a v1alpha2 object in its own words; the rest is found once it is converted. */
+/** What is wrong with a v1alpha2 object in its own words; conversion shows the rest. */
 import { isJsonObject } from "../../json/json.ts";
 import { type DeviceProblem, Problems } from "../problem.ts";
 import { BAUD_RATES, REGISTERS } from "../protocols.ts";

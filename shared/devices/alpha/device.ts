@@ -1,7 +1,7 @@
 /**
- * A v1alpha2 Device into the stored v1beta1 and back. `desired` moves from status to spec. An update
- * at v1alpha2 keeps what that version cannot say: push methods, methods, reporting of the state, and
- * properties that have neither visitor nor desired value. Pure.
+ * A v1alpha2 Device into the stored v1beta1 and back. `desired` moves from status to spec. An
+ * update at v1alpha2 keeps what that version cannot say: push methods, methods, reporting of the
+ * state, and properties that have neither visitor nor desired value. Pure.
  */
 import { deepEqual, isJsonObject, type JsonObject } from "../../json/json.ts";
 import type { Device, DeviceProperty, DeviceSpec } from "../../k8s/devices.ts";

@@ -20,8 +20,8 @@ DevicePushMethod: http:DevicePushHttp=1 mqtt:DevicePushMqtt=2 otel:DevicePushOte
 DevicePushHttp: hostName=1 port?:int64=2 requestPath=3 timeout?:int64=4
 DevicePushMqtt: address=1 topic=2 qos?:int32=3 retained?:bool=4
 DevicePushOtel: endpointURL=1
-DevicePushDatabase: influxdb2:DevicePushInflux=1 redis:DevicePushRedis=2 TDEngine:DevicePushTdEngine=3
-  mysql:DevicePushMysql=4
+DevicePushDatabase: influxdb2:DevicePushInflux=1 redis:DevicePushRedis=2
+  TDEngine:DevicePushTdEngine=3 mysql:DevicePushMysql=4
 DevicePushInflux: influxdb2ClientConfig:DeviceInfluxClient=1 influxdb2DataConfig:DeviceInfluxData=2
 DeviceInfluxClient: url=1 org=2 bucket=3
 DeviceInfluxData: measurement=1 tag:{}=2 fieldKey=3
