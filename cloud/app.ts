@@ -16,9 +16,11 @@ import { roomLogger } from "../shared/log.ts";
 import type { Random } from "../shared/random.ts";
 import { DenoDisk } from "../shared/store/deno_disk.ts";
 import type { DurableStore } from "../shared/store/durable_store.ts";
+import type { DiskProblem } from "../shared/store/port.ts";
 import { VERSION } from "../shared/version.ts";
 import { createAdminApp } from "./admin/app.ts";
 import type { ApiServer } from "./apiserver/app.ts";
+import { findKind } from "./apiserver/kinds/registry.ts";
 import { serveApi } from "./apiserver/server.ts";
 import { assembleCloud } from "./assemble.ts";
 import { formatKubeconfig } from "./cli/kubeconfig.ts";
@@ -154,7 +156,11 @@ function serveAdmin(
     objects: countObjects(api),
     storeSequence: store.lastSequence,
     damage: store.recovery.damage.map((damage) => `${damage.what} in ${damage.file}`),
-    checks: [storeCheck(lossGuard.loss), { name: "controllers", ok: true }],
+    checks: [
+      storeCheck(lossGuard.loss),
+      diskCheck(store.problem),
+      { name: "controllers", ok: true },
+    ],
   }));
   return openHttpListener({ listen, handler: (request) => app.fetch(request), clock });
 }
@@ -167,10 +173,20 @@ function storeCheck(loss: Loss | undefined): { name: string; ok: boolean; messag
   return { name: "store", ok: false, message };
 }
 
+/** While the disk takes no writes, the API refuses them and goes on reading. */
+function diskCheck(
+  problem: DiskProblem | undefined,
+): { name: string; ok: boolean; message?: string } {
+  if (!problem) return { name: "disk", ok: true };
+  return { name: "disk", ok: false, message: problem.message };
+}
+
 function countObjects(api: ApiServer): Record<string, number> {
-  return Object.fromEntries(
-    Object.values(GVR).map((gvr) => [gvr.resource, api.storage.count(gvr)]),
+  // views have no objects of their own
+  const stored = Object.values(GVR).filter(({ group, version, resource }) =>
+    findKind(group, version, resource)?.view === undefined
   );
+  return Object.fromEntries(stored.map((gvr) => [gvr.resource, api.storage.count(gvr)]));
 }
 
 /** An address that can be dialled from this machine: "any address" becomes loopback. */

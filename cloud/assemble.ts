@@ -10,6 +10,7 @@ import { AppError } from "../shared/errors.ts";
 import type { GroupVersionResource } from "../shared/k8s/gvr.ts";
 import type { Random } from "../shared/random.ts";
 import type { Disk } from "../shared/store/disk.ts";
+import { probeDisk } from "../shared/store/disk_probe.ts";
 import { type DurableStore, openStore } from "../shared/store/durable_store.ts";
 import { VERSION } from "../shared/version.ts";
 import { type ApiServer, createApiServer } from "./apiserver/app.ts";
@@ -98,6 +99,7 @@ export async function assembleCloud<H extends { readonly sessions: NodeSessions 
     controllers,
     hub,
     start: async (scope) => {
+      scope.spawn("disk", (signal) => probeDisk(store, clock, signal));
       scope.spawn("controllers", (signal) => controllers.run(signal));
       await controllers.ready(scope.signal);
     },

@@ -170,6 +170,12 @@ export function toStatus(error: unknown): StatusObject {
   if (error.code === "invalid" && error.facts.reason === "Invalid") {
     return failure(422, "Invalid", text);
   }
+  if (error.facts.disk !== undefined) {
+    // without a time to try again: clients give up at once, and people read why
+    return error.facts.disk === "full"
+      ? failure(507, "InsufficientStorage", text)
+      : failure(503, "ServiceUnavailable", text);
+  }
   if (error.code === "exhausted") {
     // 1 s: the least a client waits; clients back off by themselves beyond it
     return failure(429, "TooManyRequests", text, { retryAfterSeconds: 1 });
