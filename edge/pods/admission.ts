@@ -124,10 +124,16 @@ function clash(a: string, b: string): boolean {
 
 export class Admissions {
   readonly #allocatable: () => Allocatable;
+  readonly #refusal: (pod: Pod) => Rejection | undefined;
   readonly #held = new Map<string, Holding>();
 
-  constructor(allocatable: () => Allocatable) {
+  /** `refusal`: why the node as it is now takes no such pod. */
+  constructor(
+    allocatable: () => Allocatable,
+    refusal: (pod: Pod) => Rejection | undefined = () => undefined,
+  ) {
     this.#allocatable = allocatable;
+    this.#refusal = refusal;
   }
 
   /** For a pod that was admitted in an earlier life of the agent. */
@@ -139,7 +145,7 @@ export class Admissions {
   admit(pod: Pod): Rejection | undefined {
     const uid = pod.metadata.uid ?? "";
     const others = [...this.#held].filter(([held]) => held !== uid).map(([, holding]) => holding);
-    const rejection = judgePod(pod, others, this.#allocatable());
+    const rejection = judgePod(pod, others, this.#allocatable()) ?? this.#refusal(pod);
     if (!rejection) this.#held.set(uid, holdingOf(pod));
     return rejection;
   }

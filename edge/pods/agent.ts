@@ -19,6 +19,9 @@ import type { DnsSettings } from "./dns.ts";
 import { PodExecutor } from "./executor.ts";
 import { Gate } from "./gate.ts";
 import { Hooks } from "./hooks.ts";
+import { type EvictionSettings, Evictor } from "./eviction/evictor.ts";
+import { removeDeadContainers } from "./eviction/remove_dead.ts";
+import type { Pressure } from "./eviction/thresholds.ts";
 import { EmptyDirLimits } from "./housekeeping/empty_dir_limits.ts";
 import { Housekeeper } from "./housekeeping/housekeeper.ts";
 import { ImageGc } from "./housekeeping/image_gc.ts";
@@ -95,6 +98,8 @@ export interface PodAgentOptions {
     linksDir: string;
   };
   imageGc: ImageGcThresholds;
+  /** When pods give way to a shortage of the node; never when left out. */
+  eviction?: EvictionSettings;
   /** How probes and hooks reach the network; tests have none. */
   network?: NetworkChecks;
 }
@@ -117,6 +122,7 @@ export class PodAgent {
   readonly #reconciler: Reconciler;
   readonly #prober: Prober;
   readonly #housekeeper: Housekeeper;
+  readonly #evictor: Evictor | undefined;
   readonly #statics: StaticFolder | undefined;
 
   constructor(options: PodAgentOptions) {
@@ -150,12 +156,8 @@ export class PodAgent {
       podDir: (uid) => volumes.podDir(uid),
       onVerdict: (uid) => this.#reconciler.touch(uid),
     });
-    this.#housekeeper = housekeeper({ ...options, ledger }, {
-      links,
-      observer,
-      watch,
-      emptyDirLimits,
-    });
+    const imageGc = imageCollector({ ...options, ledger });
+    this.#housekeeper = housekeeper(options, { links, observer, watch, emptyDirLimits, imageGc });
     this.#watch = watch;
     this.#reconciler = new Reconciler({
       runtime,
@@ -169,7 +171,8 @@ export class PodAgent {
       images,
       prober: this.#prober,
       emptyDirLimits,
-      admissions: new Admissions(options.node.allocatable),
+      verdicts: { verdict: (uid) => this.#evictor?.verdict(uid) },
+      admissions: new Admissions(options.node.allocatable, (pod) => this.#evictor?.refusal(pod)),
       siteActs: options.siteActs ?? new NoSiteActs(),
       node,
       watch,
@@ -187,6 +190,18 @@ export class PodAgent {
       podLogsDir: dirs.podLogs,
       retryInMs: (uid) => this.#reconciler.retryInMs(uid),
     });
+    this.#evictor = options.eviction && new Evictor({
+      ...options.eviction,
+      clock,
+      pods: () => this.localPods.list(),
+      reclaimDisk: async (signal) => {
+        await removeDeadContainers(runtime, this.localPods.list(), signal);
+        await imageGc.removeUnused(signal);
+      },
+      tellNode: (reason, message) => tellNode(options, reason, message),
+      onVerdict: (uid) => this.#reconciler.touch(uid),
+      onPressure: notify,
+    });
   }
 
   /** Works until `signal` aborts; leaves every container running. */
@@ -195,6 +210,8 @@ export class PodAgent {
     scope.spawn("pods", (s) => this.#reconciler.run(s));
     scope.spawn("probes", (s) => this.#prober.run(s));
     scope.spawn("housekeeping", (s) => this.#housekeeper.run(s));
+    const evictor = this.#evictor;
+    if (evictor) scope.spawn("eviction", (s) => evictor.run(s));
     const statics = this.#statics;
     if (statics) scope.spawn("static pods", (s) => statics.run(s));
     await scope.join();
@@ -207,6 +224,11 @@ export class PodAgent {
 
   runtimeState(): RuntimeState {
     return this.#watch.state;
+  }
+
+  /** What this node is short of; nothing where nobody looks. */
+  pressures(): ReadonlySet<Pressure> {
+    return this.#evictor?.pressures ?? new Set();
   }
 
   /** Where a pod's cgroup lies, as CRI writes a parent. */
@@ -243,12 +265,13 @@ function podExecutor(
 }
 
 function housekeeper(
-  { runtime, ledger, events, clock, node, logs, imageGc, host }: PodAgentOptions,
-  { links, observer, watch, emptyDirLimits }: {
+  { runtime, clock, logs }: PodAgentOptions,
+  { links, observer, watch, emptyDirLimits, imageGc }: {
     links: LogLinks;
     observer: RuntimeObserver;
     watch: RuntimeWatch;
     emptyDirLimits: EmptyDirLimits;
+    imageGc: ImageGc;
   },
 ): Housekeeper {
   return new Housekeeper({
@@ -256,18 +279,34 @@ function housekeeper(
     rotation: new LogRotation(runtime, clock, logs),
     links,
     emptyDirLimits,
-    imageGc: new ImageGc({
-      runtime,
-      events,
-      clock,
-      nodeName: node.name,
-      thresholds: imageGc,
-      diskUse: host.diskUse,
-      desiredPods: () => ledger.list<Pod>("pods"),
-    }),
+    imageGc,
     runningLogs: () => observer.runningLogs(),
     isRuntimeReady: () => watch.state.ready,
   });
+}
+
+function imageCollector(
+  { runtime, ledger, events, clock, node, imageGc, host }: PodAgentOptions,
+): ImageGc {
+  return new ImageGc({
+    runtime,
+    events,
+    clock,
+    nodeName: node.name,
+    thresholds: imageGc,
+    diskUse: host.diskUse,
+    desiredPods: () => ledger.list<Pod>("pods"),
+  });
+}
+
+/** An event of the node itself. */
+function tellNode(
+  { events, node: { name } }: PodAgentOptions,
+  reason: string,
+  message: string,
+): Promise<void> {
+  const involvedObject = { apiVersion: "v1", kind: "Node", name, uid: name };
+  return events.record({ involvedObject, type: "Warning", reason, message });
 }
 
 function nodeView(

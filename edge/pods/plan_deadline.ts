@@ -7,6 +7,15 @@ export interface PodVerdict {
   type: "Normal" | "Warning";
   reason: string;
   message: string;
+  /** Grace of the containers, where it is shorter than the pod's own. */
+  graceSeconds?: number;
+  /** The node, not the pod, is why: the condition DisruptionTarget says so. */
+  isDisruption?: true;
+}
+
+/** Who makes pods Failed from outside: limits they break, a node that is short of something. */
+export interface PodVerdicts {
+  verdict(uid: string): PodVerdict | undefined;
 }
 
 export const DEADLINE_EXCEEDED: PodVerdict = {

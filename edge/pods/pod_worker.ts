@@ -23,7 +23,12 @@ import type { ObservedPod } from "./observed.ts";
 import type { RuntimeObserver } from "./observer.ts";
 import { planPod, type PodPlan, type Waiting } from "./plan.ts";
 import { heldWaiting, isCarriedOut, markReplaced, victimsOf, withSiteGrace } from "./plan_site.ts";
-import { DEADLINE_EXCEEDED, deadlineLeftMs, type PodVerdict } from "./plan_deadline.ts";
+import {
+  DEADLINE_EXCEEDED,
+  deadlineLeftMs,
+  type PodVerdict,
+  type PodVerdicts,
+} from "./plan_deadline.ts";
 import { findContainer } from "./pod_containers.ts";
 import type { PodEvents } from "./pod_events.ts";
 import type { SiteAct, SiteActs } from "./port.ts";
@@ -46,6 +51,8 @@ export interface WorkerDeps {
   images: Images;
   prober: Prober;
   emptyDirLimits: EmptyDirLimits;
+  /** The node itself, when it is short of something. */
+  verdicts: PodVerdicts | undefined;
   admissions: Admissions;
   siteActs: SiteActs;
   node: NodeView;
@@ -213,7 +220,7 @@ export class PodWorker {
     const acts = this.#acts();
     const make = (previous: PodStatus | undefined) =>
       planPod({
-        pod: pod && withSiteGrace(pod, acts),
+        pod: pod && withVerdictGrace(withSiteGrace(pod, acts), this.#deps.verdicts),
         observed,
         previous,
         backoffs: this.#backoffs,
@@ -244,7 +251,8 @@ export class PodWorker {
   #broken(pod: Pod, previous: PodStatus | undefined): PodVerdict | undefined {
     const isOver = previous?.phase === "Succeeded" || previous?.phase === "Failed";
     if (isOver || pod.metadata.deletionTimestamp) return undefined;
-    return this.#deps.emptyDirLimits.verdict(this.ref.uid);
+    const { emptyDirLimits, verdicts } = this.#deps;
+    return emptyDirLimits.verdict(this.ref.uid) ?? verdicts?.verdict(this.ref.uid);
   }
 
   /** How long the pod has been active; by the wall clock only across lives of the agent. */
@@ -401,6 +409,14 @@ export class PodWorker {
 /** A status as `rejectedStatus` writes it: nothing of the pod ever ran. */
 function isRefused(status: PodStatus | undefined): boolean {
   return status?.phase === "Failed" && status.containerStatuses === undefined;
+}
+
+/** The pod with the grace that what ended it leaves, where that is shorter. */
+function withVerdictGrace(pod: Pod, verdicts: PodVerdicts | undefined): Pod {
+  const grace = verdicts?.verdict(pod.metadata.uid ?? "")?.graceSeconds;
+  const own = pod.spec?.terminationGracePeriodSeconds ?? 30;
+  if (grace === undefined || grace >= own) return pod;
+  return { ...pod, spec: { ...pod.spec, terminationGracePeriodSeconds: grace } };
 }
 
 /** How soon a pod is to end, in seconds; Infinity: it stays, -1: it is desired no more. */

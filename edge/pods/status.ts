@@ -212,6 +212,12 @@ function conditionsOf(
     readyVerdict(pod, contained),
     contained,
   ];
+  const type = "DisruptionTarget";
+  const told = input.previous?.conditions?.find((c) => c.type === type);
+  if (input.verdict?.isDisruption || told) {
+    const message = input.verdict?.message ?? told?.message ?? "";
+    verdicts.push({ type, ok: true, reason: "TerminationByKubelet", message });
+  }
   return mergeConditions(input, verdicts);
 }
 

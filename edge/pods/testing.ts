@@ -10,6 +10,7 @@ import { FakeRuntime } from "../cri/fake_runtime.ts";
 import { FakeWorld, type FakeWorldOptions } from "../cri/fake_world.ts";
 import type { EventInput, EventLog, Ledger, PodRecord, PodRecords } from "../meta/port.ts";
 import { POD_AGENT_DEFAULTS, PodAgent } from "./agent.ts";
+import type { EvictionSettings } from "./eviction/evictor.ts";
 import type { CheckAnswer, NetworkChecks } from "./probes/network_checks.ts";
 import { NoSiteActs, type SiteActs } from "./port.ts";
 import { NoMounter } from "./volumes/mounter.ts";
@@ -159,6 +160,7 @@ export class TestNode implements AsyncDisposable {
   siteActs: SiteActs = new NoSiteActs();
   /** Folder of static pods; none by default. */
   staticDir: string | undefined;
+  eviction: EvictionSettings | undefined;
   agent!: PodAgent;
   #scope: TaskScope | undefined;
 
@@ -216,6 +218,7 @@ export class TestNode implements AsyncDisposable {
       dns: { clusterDns: [], clusterDomain: "cluster.local" },
       logs: { bytesMax: 1_000, filesMax: 3, linksDir: `${this.dir}/links` },
       mounter: new NoMounter(),
+      ...(this.eviction ? { eviction: this.eviction } : {}),
       network: this.network,
     });
     const scope = new TaskScope();

@@ -4,19 +4,19 @@
  * runtime that is away or cannot count is no reason to say nothing: the kernel's files are left.
  */
 import { statfs } from "node:fs/promises";
-import type { Clock } from "../../../shared/clock.ts";
+import { type Clock, toMicroTime } from "../../../shared/clock.ts";
 import { errorChain, isAppError } from "../../../shared/errors.ts";
 import type {
   ContainerStats as CriContainerStats,
   PodSandboxStats,
 } from "../../../shared/gen/runtime/v1/api_pb.ts";
-import type { Summary } from "../../../shared/k8s/stats_summary.ts";
+import type { FsStats, Summary } from "../../../shared/k8s/stats_summary.ts";
 import type { Pod } from "../../../shared/k8s/types.ts";
 import { roomLogger } from "../../../shared/log.ts";
 import type { ContainerRuntime } from "../../cri/port.ts";
 import { type CgroupReader, cgroupReader } from "./cgroup_usage.ts";
 import { FolderSizes } from "./folder_sizes.ts";
-import type { FsRoom } from "./from_cri.ts";
+import { type FsRoom, wholeFs } from "./from_cri.ts";
 import type { ReadText } from "./machine_usage.ts";
 import { type NodeRooms, nodeStats } from "./node_stats.ts";
 import { type PodDisk, podStats, runsOf } from "./pod_stats.ts";
@@ -52,6 +52,8 @@ export class Stats {
   readonly #cgroups: CgroupReader;
   readonly #read: ReadText;
   readonly #room: (path: string) => Promise<FsRoom>;
+  /** It stays where it is while the runtime runs. */
+  #imageMountpoint: string | undefined;
   readonly #asked = new Map<boolean, Promise<Summary>>();
 
   constructor(options: StatsOptions) {
@@ -71,6 +73,21 @@ export class Stats {
       this.#look(onlyCpuAndMemory).finally(() => this.#asked.delete(onlyCpuAndMemory));
     this.#asked.set(onlyCpuAndMemory, asked);
     return asked;
+  }
+
+  /** Room on the file system images lie on, by one cheap call; undefined while it is not known. */
+  async imageFs(): Promise<FsStats | undefined> {
+    this.#imageMountpoint ??= await this.#askImageMountpoint(AbortSignal.timeout(RUNTIME_MS));
+    const room = this.#imageMountpoint && await this.#roomOrNone(this.#imageMountpoint);
+    if (!room) return undefined;
+    return wholeFs(room, toMicroTime(this.#options.clock.nowMs()));
+  }
+
+  async #askImageMountpoint(signal: AbortSignal): Promise<string | undefined> {
+    const { runtime } = this.#options;
+    const call = runtime.imageFsInfo(signal).then(({ imageFilesystems }) => imageFilesystems);
+    const [info] = await this.#orNone(call);
+    return info?.fsId?.mountpoint || undefined;
   }
 
   async #look(onlyCpuAndMemory: boolean): Promise<Summary> {

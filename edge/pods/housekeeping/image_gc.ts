@@ -54,6 +54,22 @@ export class ImageGc {
     }
   }
 
+  /** Removes every image that nothing needs: the node is short of disk. */
+  async removeUnused(signal: AbortSignal): Promise<void> {
+    const { runtime } = this.#options;
+    try {
+      for (const image of await this.#look(signal)) {
+        if (image.inUse || image.pinned) continue;
+        await runtime.removeImage({ image: image.id }, signal);
+        this.#seen.delete(image.id);
+        this.#log.info("Unused image removed", { image: image.id, bytes: image.bytes });
+      }
+    } catch (error) {
+      signal.throwIfAborted();
+      this.#log.warn("Cannot remove unused images", { error: errorChain(error) });
+    }
+  }
+
   async #collect(signal: AbortSignal): Promise<void> {
     const { runtime, clock, thresholds, diskUse } = this.#options;
     if (!diskUse) return;
