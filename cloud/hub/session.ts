@@ -11,7 +11,7 @@ import type { KeyedMutex } from "../../shared/async/keyed_mutex.ts";
 import { TaskScope, untilAborted } from "../../shared/async/task_scope.ts";
 import { Wakeup } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
-import { AppError, errorChain, isAppError } from "../../shared/errors.ts";
+import { AppError, errorChain } from "../../shared/errors.ts";
 import {
   GoAwayReason,
   type Heartbeat,
@@ -23,6 +23,7 @@ import {
 import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
 import { Outgoing } from "../../shared/wire/outgoing.ts";
+import { breachOf } from "../../shared/wire/rpc_errors.ts";
 import type { TrafficCounters } from "../../shared/wire/traffic.ts";
 import { Downstream } from "./downstream.ts";
 import type { SessionClaim } from "./judge_session.ts";
@@ -232,9 +233,9 @@ export class NodeSession implements SessionClaim {
         this.#receive(request);
       }
     } catch (error) {
-      // what is not ours to say is a broken stream: the node dials again
-      if (isAppError(error)) this.end(GoAwayReason.PROTOCOL, error.message);
-      else this.#close(errorChain(error));
+      const breach = breachOf(error);
+      if (breach) this.end(GoAwayReason.PROTOCOL, breach.message);
+      else this.#close(errorChain(error)); // a broken stream: the node dials again
     }
   }
 

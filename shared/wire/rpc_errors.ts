@@ -43,3 +43,15 @@ export function fromConnectError(error: unknown): AppError {
   }
   return new AppError("unavailable", errorChain(error) || "Connection lost", {}, { cause: error });
 }
+
+/**
+ * What the peer did wrong when reading its messages failed by their fault: one is larger than we
+ * read, inflates too far, or is none. Undefined where the stream merely broke.
+ */
+export function breachOf(error: unknown): AppError | undefined {
+  if (error instanceof AppError) return error;
+  if (!(error instanceof ConnectError)) return undefined;
+  const code = APP_CODES.get(error.code);
+  if (code !== "exhausted" && code !== "invalid") return undefined;
+  return new AppError(code, error.rawMessage, {}, { cause: error });
+}
