@@ -264,7 +264,13 @@ function buildLocalApi(
     devices: () => memory.devices.twins,
     stats,
     token: apiToken,
-    changes: merge([agent.changes, memory.ledger.changes, memory.events.changes, link.changes]),
+    changes: merge([
+      agent.changes,
+      memory.ledger.changes,
+      memory.events.changes,
+      memory.devices.changes,
+      link.changes,
+    ]),
     process: () => {
       const { rss, heapUsed } = Deno.memoryUsage();
       const uptimeSeconds = (clock.monotonicMs() - startedAtMs) / 1_000;
@@ -300,7 +306,7 @@ async function openMemory(
   const events = new DurableEventLog({ store, outbox, clock, random, nodeName, history });
   const ledger = new DurableLedger(store);
   if (store.recovery.lostCommits) await ledger.distrust();
-  const devices = new DeviceRoom({ store, ledger, outbox, clock });
+  const devices = new DeviceRoom({ store, ledger, outbox, clock, sparing });
   return {
     store,
     diskBudget,

@@ -14,7 +14,7 @@ import { holdsDevices } from "./twins/sync.ts";
 export type DeviceRoomOptions = TwinManagerOptions & { outbox: DurableOutbox };
 
 export class DeviceRoom {
-  /** Notified once, when the engine is there. */
+  /** As `Twins.changes`, and when the engine is there. */
   readonly changes = new Changes();
   readonly #options: DeviceRoomOptions;
   #engine: TwinEngine | undefined;
@@ -51,6 +51,7 @@ export class DeviceRoom {
     if (store.count(DEVICES_BUCKET) === 0 && !holdsDevices(ledger)) return false;
     this.#engine = new TwinEngine(this.#options);
     outbox.makeWith(this.#engine.maker);
+    this.#engine.twins.changes.subscribe(() => this.changes.notify());
     this.changes.notify();
     return true;
   }

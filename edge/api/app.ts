@@ -14,6 +14,7 @@ import type { Intents } from "../intents/port.ts";
 import type { Twins } from "../twins/port.ts";
 import { accessGuard, type Arrival } from "./access.ts";
 import { addDevices } from "./devices/routes.ts";
+import { addHistory } from "./history/routes.ts";
 import { apiGroups, apiResources, apiVersions } from "./kube/discovery.ts";
 import { LocalKube } from "./kube/handlers.ts";
 import { localResources } from "./kube/resources.ts";
@@ -115,12 +116,17 @@ function addHealth(app: Hono, { facts }: LocalApiOptions): void {
 function addKube(app: Hono, options: LocalApiOptions): void {
   const kube = new LocalKube(localResources(options), options.changes, options.clock);
   app.get("/api", (c) => c.json(apiVersions()));
-  app.get("/apis", (c) => c.json(apiGroups()));
-  app.get("/api/v1", (c) => c.json(apiResources(kube.resources)));
+  app.get("/apis", (c) => c.json(apiGroups(kube.resources)));
+  app.get("/api/v1", (c) => c.json(apiResources(kube.resources) ?? {}));
+  app.get("/apis/:group/:version", (c) => {
+    const found = apiResources(kube.resources, c.req.param("group"), c.req.param("version"));
+    return found ? c.json(found) : c.notFound();
+  });
   const scopeOf = (c: Context) => {
     const namespace = c.req.param("namespace");
     return {
       params: new URL(c.req.url).searchParams,
+      ...groupOf(c),
       asTable: /;\s*as=Table/i.test(c.req.header("accept") ?? ""),
       ...(namespace === undefined ? {} : { namespace }),
     };
@@ -134,10 +140,18 @@ function addKube(app: Hono, options: LocalApiOptions): void {
   };
   const getOne = (c: Context) =>
     c.json(kube.get(c.req.param("resource") ?? "", c.req.param("name") ?? "", scopeOf(c)));
-  app.get("/api/v1/namespaces/:namespace/:resource", listOrWatch);
-  app.get("/api/v1/namespaces/:namespace/:resource/:name", getOne);
-  app.get("/api/v1/:resource", listOrWatch);
-  app.get("/api/v1/:resource/:name", getOne);
+  for (const root of ["/api/v1", "/apis/:group/:version"]) {
+    app.get(`${root}/namespaces/:namespace/:resource`, listOrWatch);
+    app.get(`${root}/namespaces/:namespace/:resource/:name`, getOne);
+    app.get(`${root}/:resource`, listOrWatch);
+    app.get(`${root}/:resource/:name`, getOne);
+  }
+}
+
+function groupOf(c: Context): { group?: string; version?: string } {
+  const group = c.req.param("group");
+  const version = c.req.param("version");
+  return group === undefined || version === undefined ? {} : { group, version };
 }
 
 function addLogs(app: Hono, kubelet: Hono, { pods, clock }: LocalApiOptions): void {
@@ -165,9 +179,15 @@ function addLogs(app: Hono, kubelet: Hono, { pods, clock }: LocalApiOptions): vo
 function addOwn(app: Hono, options: LocalApiOptions): void {
   const { facts, pods } = options;
   app.get("/v1/status", (c) => c.json(facts.status()));
+  addHistory(app, facts);
   app.get("/v1/events", (c) => c.json({ items: facts.events() }));
   app.get("/metrics", (c) => {
-    const body = renderMetrics(facts.status(), pods.list(), options.process());
+    const body = renderMetrics(
+      facts.status(),
+      pods.list(),
+      options.process(),
+      options.devices?.()?.counts(),
+    );
     return c.text(body, 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
   });
   app.get("/openapi.json", (c) => c.json(openApiDocument(facts.status().version)));

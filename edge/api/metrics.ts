@@ -1,5 +1,6 @@
 /** Prometheus text of what the edge knows of itself. */
 import type { Pod } from "../../shared/k8s/types.ts";
+import type { TwinCounts } from "../twins/port.ts";
 import type { EdgeStatus } from "./port.ts";
 
 export interface ProcessFacts {
@@ -10,7 +11,12 @@ export interface ProcessFacts {
 
 const LINK_STATES = ["idle", "dialing", "live", "backoff"] as const;
 
-export function renderMetrics(status: EdgeStatus, pods: Pod[], process: ProcessFacts): string {
+export function renderMetrics(
+  status: EdgeStatus,
+  pods: Pod[],
+  process: ProcessFacts,
+  twins?: TwinCounts,
+): string {
   const out: string[] = [];
   const metric: MetricWriter = (name, type, help, rows) => {
     out.push(`# HELP ${name} ${help}`, `# TYPE ${name} ${type}`);
@@ -55,6 +61,7 @@ export function renderMetrics(status: EdgeStatus, pods: Pod[], process: ProcessF
     ["", status.runtime.ready ? 1 : 0],
   ]);
   metric("skerry_pods", "gauge", "Pods this node holds, by phase.", podPhases(pods));
+  if (twins) twinCounts(twins, metric);
   metric("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", [
     ["", process.residentBytes],
   ]);
@@ -125,4 +132,26 @@ function podPhases(pods: Pod[]): [string, number][] {
     counts.set(phase, (counts.get(phase) ?? 0) + 1);
   }
   return [...counts].map(([phase, count]) => [`{phase="${phase}"}`, count]);
+}
+
+function twinCounts(
+  { devices, changes, rejections, waiting }: TwinCounts,
+  metric: MetricWriter,
+): void {
+  metric("skerry_devices", "gauge", "Devices this node holds.", [["", devices]]);
+  metric(
+    "skerry_twin_changes_total",
+    "counter",
+    "Changes of twins and of states of devices, by kind.",
+    Object.entries(changes).map(([kind, count]) => [`{kind="${kind}"}`, count]),
+  );
+  metric(
+    "skerry_twin_rejections_total",
+    "counter",
+    "Commands, or properties of them, that were refused, by rule.",
+    Object.entries(rejections).map(([rule, count]) => [`{rule="${rule}"}`, count]),
+  );
+  metric("skerry_twin_commands_waiting", "gauge", "Commands that wait for their device.", [
+    ["", waiting],
+  ]);
 }

@@ -3,6 +3,11 @@
  * model's. Pure. Its digest tells whether a mapper has anything to do: what is desired, and what
  * people write in metadata, are not in it.
  */
+import {
+  desiredValue,
+  effectiveProtocol,
+  effectiveVisitor,
+} from "../../shared/devices/effective.ts";
 import { canonicalJson } from "../../shared/json/json.ts";
 import type {
   Device,
@@ -42,7 +47,8 @@ export interface DeviceDefinition extends DeviceName {
   uid: string;
   labels: Readonly<Record<string, string>>;
   model?: string;
-  protocol: { name?: string; configData?: Record<string, unknown> };
+  /** Name "" where neither says one. */
+  protocol: { name: string; configData: Record<string, unknown> };
   properties: PropertyDefinition[];
   methods: DeviceMethod[];
   /** Shortest time in which a report is due, ms; undefined when none is. */
@@ -63,19 +69,14 @@ export function defineDevice(device: Device, model: DeviceModel | undefined): De
     spec.stateReport?.reportCycle,
     device.status?.reportCycle,
   ].filter((ms): ms is number => typeof ms === "number" && ms > 0);
-  const { protocolName: protocol, configData } = spec.protocol ?? {};
-  const config = merged(model?.spec?.protocolConfigData, configData);
-  const protocolName = protocol ?? model?.spec?.protocol;
+  const { protocolName, configData } = effectiveProtocol(spec, model?.spec);
   const defined = {
     namespace,
     name,
     uid,
     labels,
     ...(spec.deviceModelRef?.name ? { model: spec.deviceModelRef.name } : {}),
-    protocol: {
-      ...(protocolName === undefined ? {} : { name: protocolName }),
-      ...(config === undefined ? {} : { configData: config }),
-    },
+    protocol: { name: protocolName, configData },
     properties,
     methods: spec.methods ?? [],
     ...(cycles.length > 0 ? { cycleMs: Math.min(...cycles) } : {}),
@@ -85,6 +86,7 @@ export function defineDevice(device: Device, model: DeviceModel | undefined): De
 }
 
 function defineProperties(device: Device, model: DeviceModel | undefined): PropertyDefinition[] {
+  const { protocolName } = effectiveProtocol(device.spec ?? {}, model?.spec);
   const listed = new Map<string, DeviceProperty>();
   for (const property of device.spec?.properties ?? []) {
     if (isPropertyName(property.name)) listed.set(property.name, property);
@@ -92,11 +94,11 @@ function defineProperties(device: Device, model: DeviceModel | undefined): Prope
   const defined = new Map<string, PropertyDefinition>();
   for (const property of model?.spec?.properties ?? []) {
     if (!isPropertyName(property.name)) continue;
-    defined.set(property.name, defineProperty(property, listed.get(property.name)));
+    defined.set(property.name, defineProperty(property, listed.get(property.name), protocolName));
   }
   // one the model does not know, or whose model is not here: any text will do
   for (const [name, property] of listed) {
-    if (!defined.has(name)) defined.set(name, defineProperty({ name }, property));
+    if (!defined.has(name)) defined.set(name, defineProperty({ name }, property, protocolName));
   }
   return [...defined.values()].slice(0, DEVICE_PROPERTIES_MAX);
 }
@@ -104,11 +106,10 @@ function defineProperties(device: Device, model: DeviceModel | undefined): Prope
 function defineProperty(
   model: ModelProperty,
   own: DeviceProperty | undefined,
+  protocolName: string,
 ): PropertyDefinition {
-  const visitors: VisitorConfig | undefined = merged(
-    model.visitors && { ...model.visitors },
-    own?.visitors && { ...own.visitors },
-  );
+  const visitors = effectiveVisitor(own, model, protocolName);
+  const desired = own && desiredValue(own, model);
   const { description, unit } = model;
   return {
     name: model.name,
@@ -121,7 +122,7 @@ function defineProperty(
     ...(own?.reportCycle ? { reportCycleMs: own.reportCycle } : {}),
     toCloud: own?.reportToCloud !== false,
     ...(own?.pushMethod ? { pushMethod: own.pushMethod } : {}),
-    ...(own?.desired ? { desired: own.desired } : {}),
+    ...(own?.desired && desired !== undefined ? { desired: own.desired } : {}),
   };
 }
 
@@ -133,23 +134,6 @@ export function rulesOf({ type, accessMode, minimum, maximum }: ModelProperty): 
     ...(minimum ? { minimum } : {}),
     ...(maximum ? { maximum } : {}),
   };
-}
-
-type Config = Record<string, unknown>;
-
-/** `own` over `base`, key by key as deep as both are objects. */
-function merged(base: Config | undefined, own: Config | undefined): Config | undefined {
-  if (!base || !own) return own ?? base;
-  const result: Config = { ...base };
-  for (const [key, value] of Object.entries(own)) {
-    const before = result[key];
-    result[key] = isPlain(before) && isPlain(value) ? merged(before, value) : value;
-  }
-  return result;
-}
-
-function isPlain(value: unknown): value is Record<string, unknown> {
-  return typeof value === "object" && value !== null && !Array.isArray(value);
 }
 
 function digestOf(defined: Omit<DeviceDefinition, "digest">): string {

@@ -6,7 +6,7 @@
 import type { DesiredSource, TwinEvent } from "./model.ts";
 
 /** A multiple of it makes looking faster and the head of the bulk file longer. */
-export const HISTORY_STREAMS = 32;
+export const HISTORY_STREAMS = 16;
 
 type Metadata = Record<string, string>;
 

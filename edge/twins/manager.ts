@@ -4,14 +4,16 @@
  *
  *     command -> mailbox of its device -> decide -> commit -> publish -> answer
  */
+import { Changes } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { AppError, type ErrorCode, invariant } from "../../shared/errors.ts";
+import type { TwinStatus } from "../../shared/k8s/devices.ts";
 import type { Store } from "../../shared/store/port.ts";
 import type { Report } from "../../shared/wire/report.ts";
 import type { Ledger } from "../meta/port.ts";
 import { Batch } from "./batch.ts";
 import { decide, isPending } from "./decide.ts";
-import { deviceReport } from "./device_report.ts";
+import { deviceReport, twinStatus } from "./device_report.ts";
 import { Feeds } from "./feed.ts";
 import { TwinHistory } from "./history.ts";
 import { Mailboxes } from "./mailboxes.ts";
@@ -52,6 +54,7 @@ export interface TwinManagerOptions {
 export type DeviceWork = (batch: Batch) => void;
 
 export class TwinManager implements Twins {
+  readonly changes = new Changes();
   readonly registry: Registry;
   readonly pastOf: TwinHistory;
   readonly #options: TwinManagerOptions;
@@ -122,6 +125,12 @@ export class TwinManager implements Twins {
       const pending = isPending({ twin: () => twin, rules: () => ({ type, readOnly }) }, name);
       return { property: name, type, readOnly, pending, ...twin };
     });
+  }
+
+  status(device: DeviceName): TwinStatus[] {
+    return this.twins(device).filter(({ reported, desired }) => reported ?? desired).map(
+      twinStatus,
+    );
   }
 
   twin(device: DeviceName, property: string): TwinView | undefined {
@@ -256,7 +265,10 @@ export class TwinManager implements Twins {
     else entry.record = batch.newRecord() ?? entry.record;
     for (const { kind } of batch.events) this.#changes[kind]++;
     const changes = batch.published();
-    if (changes.length > 0) this.#feeds.publish(changes);
+    if (changes.length === 0) return;
+    this.#feeds.publish(changes);
+    // values come too often for those who look at whole devices
+    if (changes.some(({ kind }) => kind !== "reported")) this.changes.notify();
   }
 
   #refusal({ rule, property, reason }: Rejection): AppError {

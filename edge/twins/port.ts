@@ -6,6 +6,8 @@
  * again when its reader was too slow, and between the two tells the latest per device, property and
  * kind of change. That is also how what was committed before a crash, and never published, arrives.
  */
+import type { Changes } from "../../shared/async/wakeup.ts";
+import type { TwinStatus } from "../../shared/k8s/devices.ts";
 import type { StoreOp } from "../../shared/store/port.ts";
 import type { Staged } from "../meta/port.ts";
 import type { DeviceDefinition } from "./definition.ts";
@@ -136,6 +138,8 @@ export interface TwinCounts {
 }
 
 export interface Twins {
+  /** Notified when devices come, go or are defined anew, and when what is desired or a state changes. */
+  readonly changes: Changes;
   /**
    * Errors, with the rule in `facts.rule`: `not_found` (device, property), `invalid` (type, range,
    * read-only, size, timestamp, state), `stale`, `exhausted` (too many wait), and the store's.
@@ -151,6 +155,8 @@ export interface Twins {
   definition(device: DeviceName): DeviceDefinition | undefined;
   /** All properties of the definition, also those of which nothing is known. */
   twins(device: DeviceName): TwinView[];
+  /** As the cloud is told: those of which something is known. */
+  status(device: DeviceName): TwinStatus[];
   /** One of them; undefined when the device has no such property. */
   twin(device: DeviceName, property: string): TwinView | undefined;
   subscribe(options?: FeedOptions): TwinFeed;

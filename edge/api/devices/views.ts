@@ -51,7 +51,7 @@ function definitionView(definition: DeviceDefinition | undefined): Record<string
   const { labels, protocol, methods } = definition;
   return {
     labels,
-    ...(protocol.name === undefined ? {} : { protocol: protocol.name }),
+    ...(protocol.name === "" ? {} : { protocol: protocol.name }),
     methods: methods.map(({ name }) => name),
   };
 }

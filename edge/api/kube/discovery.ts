@@ -7,15 +7,38 @@ export function apiVersions(): object {
   return { kind: "APIVersions", versions: ["v1"], serverAddressByClientCIDRs: [] };
 }
 
-/** No group besides the core one is shown yet. */
-export function apiGroups(): object {
-  return { kind: "APIGroupList", apiVersion: "v1", groups: [] };
+export function apiGroups(resources: readonly LocalResource[]): object {
+  const groups = new Map<string, Set<string>>();
+  for (const { group = "", version = "v1" } of resources) {
+    if (group !== "") groups.set(group, (groups.get(group) ?? new Set()).add(version));
+  }
+  return {
+    kind: "APIGroupList",
+    apiVersion: "v1",
+    groups: [...groups].map(([name, known]) => {
+      const versions = [...known].map((version) => ({
+        groupVersion: `${name}/${version}`,
+        version,
+      }));
+      return { name, versions, preferredVersion: versions[0] };
+    }),
+  };
 }
 
-export function apiResources(resources: readonly LocalResource[]): object {
+/** Of the core group, or of the one named; undefined when nothing of it is shown. */
+export function apiResources(
+  all: readonly LocalResource[],
+  group = "",
+  version = "v1",
+): object | undefined {
+  const resources = all.filter((each) =>
+    (each.group ?? "") === group && (each.version ?? "v1") === version
+  );
+  if (resources.length === 0) return undefined;
   return {
     kind: "APIResourceList",
-    groupVersion: "v1",
+    apiVersion: "v1",
+    groupVersion: group === "" ? version : `${group}/${version}`,
     resources: [
       ...resources.map((resource) => ({
         name: resource.plural,
@@ -26,7 +49,15 @@ export function apiResources(resources: readonly LocalResource[]): object {
         shortNames: resource.shortNames,
         ...(resource.plural === "pods" ? { categories: ["all"] } : {}),
       })),
-      { name: "pods/log", singularName: "", namespaced: true, kind: "Pod", verbs: ["get"] },
+      ...(group === "" ? [POD_LOG] : []),
     ],
   };
 }
+
+const POD_LOG = {
+  name: "pods/log",
+  singularName: "",
+  namespaced: true,
+  kind: "Pod",
+  verbs: ["get"],
+};

@@ -17,13 +17,16 @@ import {
 import { toTable } from "../../../shared/k8s/table/to_table.ts";
 import type { KubeObject } from "../../../shared/k8s/types.ts";
 import { streamBody } from "../stream_body.ts";
-import type { LocalResource } from "./resources.ts";
+import { apiVersionOfResource, type LocalResource } from "./resources.ts";
 import { ResourceView, type ViewEntry } from "./view.ts";
 
 /** Watches held open at once; a site has a handful of people and scripts. */
 const WATCHES_MAX = 64;
 
 export interface ListScope {
+  /** "" or absent: the core group. */
+  group?: string;
+  version?: string;
   /** All namespaces when absent. */
   namespace?: string;
   params: URLSearchParams;
@@ -53,7 +56,7 @@ export class LocalKube {
   }
 
   get(plural: string, name: string, scope: ListScope): object {
-    const { resource, view } = this.#find(plural);
+    const { resource, view } = this.#find(plural, scope);
     const { namespace } = scope;
     const found = view.entries().find(({ object }) =>
       object.metadata.name === name &&
@@ -64,14 +67,14 @@ export class LocalKube {
   }
 
   list(plural: string, scope: ListScope): object {
-    const { resource, view } = this.#find(plural);
+    const { resource, view } = this.#find(plural, scope);
     const selection = toSelection(resource, scope);
     const items = view.entries().map(({ object }) => object).filter((o) => matches(o, selection));
     const listMeta = { resourceVersion: String(view.version) };
     if (scope.asTable) return { ...this.#table(resource, items, scope, true), metadata: listMeta };
     return {
       kind: `${resource.kind}List`,
-      apiVersion: "v1",
+      apiVersion: apiVersionOfResource(resource),
       metadata: listMeta,
       items,
     };
@@ -79,7 +82,7 @@ export class LocalKube {
 
   /** Newline-separated watch events until the client goes or `timeoutSeconds` is over. */
   watch(plural: string, scope: ListScope): ReadableStream<Uint8Array> {
-    const { resource, view } = this.#find(plural);
+    const { resource, view } = this.#find(plural, scope);
     const selection = toSelection(resource, scope);
     if (this.#watches >= WATCHES_MAX) {
       throw new AppError("exhausted", `Cannot watch: open watches must be <= ${WATCHES_MAX}`);
@@ -143,8 +146,14 @@ export class LocalKube {
     return toTable(resource.kind, objects, { includeObject, nowMs, withColumns });
   }
 
-  #find(plural: string): { resource: LocalResource; view: ResourceView } {
-    const resource = this.resources.find((candidate) => candidate.plural === plural);
+  #find(
+    plural: string,
+    { group = "", version = "v1" }: ListScope,
+  ): { resource: LocalResource; view: ResourceView } {
+    const resource = this.resources.find((candidate) =>
+      candidate.plural === plural && (candidate.group ?? "") === group &&
+      (candidate.version ?? "v1") === version
+    );
     const view = this.#views.get(plural);
     if (!resource || !view) {
       throw new AppError("not_found", "the server could not find the requested resource");

@@ -1,8 +1,13 @@
 /** The Kubernetes resources the local API shows, as a table. */
 import type { KubeObject } from "../../../shared/k8s/types.ts";
+import type { Twins } from "../../twins/port.ts";
 import type { EdgeFacts, LocalObjects, LocalPods } from "../port.ts";
+import { deviceResources } from "./devices.ts";
 
 export interface LocalResource {
+  /** "" and "v1", when left out. */
+  group?: string;
+  version?: string;
   plural: string;
   singular: string;
   kind: string;
@@ -18,6 +23,11 @@ export interface ResourceSources {
   pods: LocalPods;
   objects: LocalObjects;
   facts: EdgeFacts;
+  devices?: () => Twins | undefined;
+}
+
+export function apiVersionOfResource({ group = "", version = "v1" }: LocalResource): string {
+  return group === "" ? version : `${group}/${version}`;
 }
 
 export function localResources(sources: ResourceSources): LocalResource[] {
@@ -69,6 +79,7 @@ export function localResources(sources: ResourceSources): LocalResource[] {
       selectableFields: EVENT_FIELDS,
       list: () => typed("Event", sources.facts.events()),
     },
+    ...deviceResources(sources.objects, sources.devices ?? (() => undefined)),
   ];
 }
 
