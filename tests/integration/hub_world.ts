@@ -75,14 +75,17 @@ export class MemorySink implements ReportSink {
   readonly applied: { node: string; report: Report }[] = [];
   /** Refusals to give before the next success. */
   failures = 0;
+  /** What every report waits for before it is applied. */
+  gate: Promise<void> | undefined;
 
-  apply(node: string, report: Report): Promise<ReportOutcome> {
+  async apply(node: string, report: Report): Promise<ReportOutcome> {
+    await this.gate;
     if (this.failures > 0) {
       this.failures--;
-      return Promise.reject(new AppError("unavailable", "Not now"));
+      throw new AppError("unavailable", "Not now");
     }
     this.applied.push({ node, report });
-    return Promise.resolve({ kind: "applied" });
+    return { kind: "applied" };
   }
 }
 
@@ -90,6 +93,8 @@ export class MemoryLedger implements LinkLedger {
   head = { cloudId: "", generation: 0, digest: inventoryDigest([]) };
   readonly items = new Map<string, DesiredItem>();
   readonly batches: DesiredBatch[] = [];
+  /** What every batch waits for: a slow disk. */
+  gate: Promise<void> | undefined;
 
   inventory(): InventoryEntry[] {
     return [...this.items.values()].map(({ key, uid, resourceVersion }) => ({
@@ -99,26 +104,31 @@ export class MemoryLedger implements LinkLedger {
     }));
   }
 
-  accept(batch: DesiredBatch): Promise<Verdict> {
+  async accept(batch: DesiredBatch): Promise<Verdict> {
+    await this.gate;
+    return this.#accept(batch);
+  }
+
+  #accept(batch: DesiredBatch): Verdict {
     this.batches.push(batch);
     const { head } = this;
     if (batch.cloudId === head.cloudId && batch.generation <= head.generation) {
       const same = batch.generation === head.generation && batch.digest === head.digest;
-      if (same) return Promise.resolve({ kind: "unchanged" });
+      if (same) return { kind: "unchanged" };
       const reason = batch.generation < head.generation ? "stale" : "conflict";
-      return Promise.resolve({ kind: "reject", reason });
+      return { kind: "reject", reason };
     }
     const next = new Map(this.items);
     for (const key of batch.deletes) next.delete(key);
     for (const item of batch.upserts) next.set(item.key, item);
     if (inventoryDigest(next.values()) !== batch.digest) {
-      return Promise.resolve({ kind: "reject", reason: "conflict" });
+      return { kind: "reject", reason: "conflict" };
     }
     this.items.clear();
     for (const [key, item] of next) this.items.set(key, item);
     const { cloudId, generation, digest } = batch;
     this.head = { cloudId, generation, digest };
-    return Promise.resolve({ kind: "commit" });
+    return { kind: "commit" };
   }
 }
 
