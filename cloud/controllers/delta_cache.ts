@@ -1,7 +1,7 @@
 /**
  * Turns a copy that only says "look again" into steps of single objects, by comparing with what was
- * seen last. Changes that come together are compared once, so a burst costs one walk over the copy,
- * not one per event.
+ * seen last. Changes that come together are compared once; a copy that knows which of its keys
+ * changed is asked for these only, so that a burst over thousands of objects costs what it changed.
  */
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import { Wakeup } from "../../shared/async/wakeup.ts";
@@ -68,17 +68,23 @@ export class DeltaCache<T extends KubeObject> implements ObjectCache<T> {
 
   #compare(): void {
     const items = this.#source.items;
-    for (const [key, before] of this.#seen) {
-      if (items.has(key)) continue;
-      this.#seen.delete(key);
-      this.#tell({ before, after: undefined });
+    const changed = this.#source.takeChanged?.();
+    if (changed) {
+      for (const key of changed) this.#step(key, items.get(key));
+      return;
     }
-    for (const [key, after] of items) {
-      const before = this.#seen.get(key);
-      if (before === after || (before && isSame(before, after))) continue;
-      this.#seen.set(key, after);
-      this.#tell({ before, after });
+    for (const key of [...this.#seen.keys()]) {
+      if (!items.has(key)) this.#step(key, undefined);
     }
+    for (const [key, after] of items) this.#step(key, after);
+  }
+
+  #step(key: string, after: T | undefined): void {
+    const before = this.#seen.get(key);
+    if (before === after || (before && after && isSame(before, after))) return;
+    if (after) this.#seen.set(key, after);
+    else this.#seen.delete(key);
+    this.#tell({ before, after });
   }
 
   #tell(change: ObjectChange<T>): void {

@@ -33,6 +33,8 @@ export interface FollowedResource<T extends KubeObject> {
   readonly changes: Changes;
   /** By "<namespace>/<name>", or "<name>"; taken anew at each look. */
   readonly items: ReadonlyMap<string, T>;
+  /** Keys that changed since the last call; undefined (or no such method): look at all of them. */
+  takeChanged?(): ReadonlySet<string> | undefined;
   whenSynced(signal: AbortSignal): Promise<void>;
   run(signal: AbortSignal): Promise<void>;
 }

@@ -31,6 +31,9 @@ export interface InformerOptions {
 /** 0.8 s to 30 s, as client-go's reflector. */
 const BACKOFF: BackoffOptions = { initialMs: 800, maxMs: 30_000 };
 
+/** So many changes that nobody took are as good as "look at everything". */
+const CHANGED_MAX = 100_000;
+
 /** "<namespace>/<name>", or "<name>" for a cluster-scoped object. */
 export function itemKey(object: KubeObject): string {
   const { namespace, name = "" } = object.metadata;
@@ -43,6 +46,8 @@ export class Informer<T extends KubeObject> {
   readonly #gvr: GroupVersionResource;
   readonly #options: InformerOptions;
   #items = new Map<string, T>();
+  /** Keys changed since they were taken last; undefined after a list, or when too many. */
+  #changed: Set<string> | undefined;
   #revision: string | undefined;
   #synced = Promise.withResolvers<void>();
   #isSynced = false;
@@ -63,6 +68,13 @@ export class Informer<T extends KubeObject> {
 
   get(namespace: string | undefined, name: string): T | undefined {
     return this.#items.get(namespace ? `${namespace}/${name}` : name);
+  }
+
+  /** Keys of the items that changed since the last call; undefined: look at all of them. */
+  takeChanged(): ReadonlySet<string> | undefined {
+    const changed = this.#changed;
+    this.#changed = new Set();
+    return changed;
   }
 
   /** True once the first list has been read. */
@@ -114,6 +126,7 @@ export class Informer<T extends KubeObject> {
   async #list(signal: AbortSignal): Promise<void> {
     const list = await this.#kube.list<T>(this.#gvr, this.#selection(), signal);
     this.#items = new Map(list.items.map((item) => [itemKey(item), item]));
+    this.#changed = undefined;
     this.#revision = list.metadata.resourceVersion ?? "";
     this.#lastError = undefined;
     this.#isSynced = true;
@@ -146,6 +159,7 @@ export class Informer<T extends KubeObject> {
     const key = itemKey(event.object);
     if (event.type === "DELETED") this.#items.delete(key);
     else this.#items.set(key, event.object);
+    if (this.#changed?.add(key) && this.#changed.size > CHANGED_MAX) this.#changed = undefined;
     this.changes.notify();
   }
 
