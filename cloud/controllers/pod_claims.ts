@@ -33,7 +33,8 @@ export function claimsOfPod(pod: Pod, storage: StorageView): PodClaims {
     }
     const volume = storage.volume(claim.spec?.volumeName ?? "");
     if (claim.status?.phase === "Bound" && volume) bound.push(volume);
-    else if (waitsForPod(claim, storage.storageClass) && claim.spec?.volumeName === undefined) {
+    // also while the binder is at it: one that was told its node stays told
+    else if (waitsForPod(claim, storage.storageClass)) {
       unbound.push(claim);
     } else {
       return { kind: "wait", message: "pod has unbound immediate PersistentVolumeClaims" };

@@ -78,7 +78,7 @@ export class ContainerStarter {
       container,
       role: action.role,
       sandboxConfig,
-      pullSecrets: node.pullSecrets(pod),
+      ...node.pullSecrets(pod),
       ranBefore: runsOf(work.observed, container.name).some((r) => r.hash === hash),
     }, patient);
     const config = await step(

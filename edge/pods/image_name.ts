@@ -61,7 +61,7 @@ export function pullCredentials(name: ImageName, secrets: readonly Secret[]): Au
   const found: { key: string; auth: AuthConfig }[] = [];
   for (const secret of secrets) {
     for (const [key, auth] of Object.entries(dockerAuths(secret))) {
-      if (matches(key, name)) found.push({ key, auth: toAuth(key, auth) });
+      if (matches(key, name)) found.push({ key, auth: toAuth(auth) });
     }
   }
   return found.sort((a, b) => b.key.length - a.key.length).map(({ auth }) => auth);
@@ -101,7 +101,8 @@ function wildcard(pattern: string, host: string): boolean {
   return new RegExp(`^${source.join("[^.]*")}$`).test(host);
 }
 
-function toAuth(serverAddress: string, auth: DockerAuth): AuthConfig {
+/** As kubelet, without the server's address: containerd takes "host:port" there for no URL. */
+function toAuth(auth: DockerAuth): AuthConfig {
   const text = (value: unknown) => (typeof value === "string" ? value : "");
   let [username, password] = [text(auth?.username), text(auth?.password)];
   if (!username && text(auth?.auth)) {
@@ -109,7 +110,6 @@ function toAuth(serverAddress: string, auth: DockerAuth): AuthConfig {
     [username, password] = [user, rest.join(":")];
   }
   return {
-    serverAddress,
     username,
     password,
     identityToken: text(auth?.identitytoken),

@@ -36,6 +36,8 @@ export interface ImageRequest {
   role: ContainerRole;
   sandboxConfig: PodSandboxConfig;
   pullSecrets: readonly Secret[];
+  /** Names of pull secrets that are not here. */
+  missingSecrets?: readonly string[];
   /** This pod has run this very container here before, so the image on disk may serve it again. */
   ranBefore: boolean;
 }
@@ -171,6 +173,7 @@ export class Images {
   ): Promise<PresentImage> {
     const { runtime, clock } = this.#options;
     const image = request.container.image ?? "";
+    await this.#tellMissing(request);
     await this.#emit(request, "Normal", "Pulling", `Pulling image "${image}"`);
     const startedAtMs = clock.monotonicMs();
     const ref = refresh
@@ -187,6 +190,14 @@ export class Images {
         `Image size: ${pulled?.size ?? 0n} bytes.`,
     );
     return pulled ? toPresent(pulled, ref) : { ref, user: {} };
+  }
+
+  async #tellMissing(request: ImageRequest): Promise<void> {
+    const names = (request.missingSecrets ?? []).join(", ");
+    if (names === "") return;
+    const message = `Unable to retrieve some image pull secrets (${names}); attempting to pull ` +
+      "the image may not succeed.";
+    await this.#emit(request, "Warning", "FailedToRetrieveImagePullSecret", message);
   }
 
   async #withinRefresh<T>(

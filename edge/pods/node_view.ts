@@ -98,11 +98,15 @@ export class NodeView {
     throw new AppError("not_found", `RuntimeClass "${runtimeClassName}" not found`);
   }
 
-  pullSecrets(pod: Pod): Secret[] {
+  pullSecrets(pod: Pod): { pullSecrets: Secret[]; missingSecrets: string[] } {
     const source = this.source(pod);
-    return (pod.spec.imagePullSecrets ?? []).flatMap(({ name }) => {
+    const pullSecrets: Secret[] = [];
+    const missingSecrets: string[] = [];
+    for (const { name } of pod.spec.imagePullSecrets ?? []) {
       const secret = name ? source.secret(name) : undefined;
-      return secret ? [secret] : [];
-    });
+      if (secret) pullSecrets.push(secret);
+      else if (name) missingSecrets.push(name);
+    }
+    return { pullSecrets, missingSecrets };
   }
 }

@@ -276,6 +276,7 @@ export interface PodSpec {
   securityContext?: PodSecurityContext;
   imagePullSecrets?: { name?: string }[];
   serviceAccountName?: string;
+  automountServiceAccountToken?: boolean;
   schedulerName?: string;
   runtimeClassName?: string;
   /** What the RuntimeClass says a sandbox costs. */

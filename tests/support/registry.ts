@@ -3,6 +3,7 @@
  * digest, blobs) over plain HTTP on a free loopback port, which containerd accepts for loopback
  * hosts. It counts what it served, and can be told to fail.
  */
+import { SystemClock } from "../../shared/clock.ts";
 import { digest, type Image } from "./images.ts";
 
 const MANIFEST_TYPE = "application/vnd.docker.distribution.manifest.v2+json";
@@ -22,6 +23,12 @@ export class Registry implements AsyncDisposable {
   readonly served = { manifests: 0, blobs: 0 };
   /** When set, every request but the ping is answered with this status. */
   failWith: number | undefined;
+  /** "user:password" to show (basic authentication) for anything but nothing. */
+  account: string | undefined;
+  /** How long a blob takes to begin. */
+  blobDelayMs = 0;
+  /** Blobs under way now, and the most there ever were. */
+  readonly load = { now: 0, most: 0 };
 
   constructor() {
     this.#server = Deno.serve(
@@ -50,8 +57,19 @@ export class Registry implements AsyncDisposable {
     return `${this.host}/${repository}:${tag}`;
   }
 
+  /** Digest of a manifest that `add` made. */
+  digestOf(repository: string, tag: string): string {
+    return this.#tags.get(`${repository}:${tag}`) ?? "";
+  }
+
   async [Symbol.asyncDispose](): Promise<void> {
     await this.#server.shutdown();
+  }
+
+  async #delay(): Promise<void> {
+    this.load.most = Math.max(this.load.most, ++this.load.now);
+    await new SystemClock().sleep(this.blobDelayMs);
+    this.load.now--;
   }
 
   async #put(type: string, data: Uint8Array<ArrayBuffer>): Promise<string> {
@@ -60,8 +78,13 @@ export class Registry implements AsyncDisposable {
     return name;
   }
 
-  #answer(request: Request): Response {
+  async #answer(request: Request): Promise<Response> {
     const { pathname } = new URL(request.url);
+    if (this.account && request.headers.get("authorization") !== `Basic ${btoa(this.account)}`) {
+      const refused = fault(401, "UNAUTHORIZED", "authentication required");
+      refused.headers.set("www-authenticate", 'Basic realm="tests"');
+      return refused;
+    }
     if (pathname === "/v2/") return Response.json({});
     if (this.failWith !== undefined) return fault(this.failWith, "UNKNOWN", "told to fail");
     const match = /^\/v2\/(.+)\/(manifests|blobs)\/([^/]+)$/.exec(pathname);
@@ -72,6 +95,7 @@ export class Registry implements AsyncDisposable {
     if (!blob) {
       return fault(404, kind === "blobs" ? "BLOB_UNKNOWN" : "MANIFEST_UNKNOWN", reference);
     }
+    if (kind === "blobs" && this.blobDelayMs > 0) await this.#delay();
     if (request.method === "GET") this.served[kind === "blobs" ? "blobs" : "manifests"]++;
     const type = kind === "blobs" ? "application/octet-stream" : blob.type;
     const headers = {

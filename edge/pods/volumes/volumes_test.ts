@@ -320,7 +320,7 @@ function claim(volumeName: string): KubeObject {
   return { metadata: { uid: "c-1" }, spec: { volumeName }, status: { phase: "Bound" } };
 }
 
-Deno.test("a token is the one that was sent for its audience; one that is not there is waited for", () => {
+Deno.test("a token is the one sent for its audience; one that is not there is waited for", () => {
   const source = { audience: "vault", expirationSeconds: 600, path: "t" };
   const volume = { name: "v", projected: { sources: [{ serviceAccountToken: source }] } };
   const token = { expirationSeconds: 600, issuedAtMs: 0, expiresAtMs: 1, token: "old" };
