@@ -24,6 +24,7 @@ import { OPENAPI_V2_CONTENT_TYPE, openapiDocument, openapiIndex } from "./openap
 import type { Authenticator, NodeProxy, TokenSigner, UserInfo } from "./port.ts";
 import { parseApiPath } from "./resource_path.ts";
 import { serveResource } from "./router.ts";
+import { runtimeClassAdmission } from "./runtime_class_admission.ts";
 import { admissionOf, serviceAccountOf } from "./service_accounts/admission.ts";
 import { addOpenId } from "./service_accounts/openid.ts";
 import { ObjectStorage } from "./storage.ts";
@@ -73,8 +74,12 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   const kinds = allKinds().filter((kind) => !kind.view);
   const storage = ObjectStorage.open(store, clock, kinds.map(kindId), options.watchLimits);
   const { tokenSigner } = options;
-  const admit = tokenSigner && admissionOf(storage, random);
-  const writer = new ObjectWriter(storage, clock, random, admit);
+  const forAccount = tokenSigner && admissionOf(storage, random);
+  const forClass = runtimeClassAdmission(storage);
+  const writer = new ObjectWriter(storage, clock, random, (kind, object) => {
+    const admitted = forClass(kind, object);
+    return forAccount ? forAccount(kind, admitted) : admitted;
+  });
   await createDefaultNamespaces(storage, writer);
   const app = buildApp(options, {
     ...{ clock, random, storage, writer, nodeProxy },

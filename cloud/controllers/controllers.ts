@@ -114,9 +114,11 @@ export class Controllers {
       this.#cache(new DeltaCache<KubeObject>(follow<KubeObject>(gvr)), gvr.resource);
     const storage = { claims: follows(GVR.claims), volumes: follows(GVR.volumes) };
     const accounts = options.serviceAccounts ? { accounts: follows(GVR.serviceAccounts) } : {};
+    const runtimeClasses = follows(GVR.runtimeClasses);
+    const named = { configmaps, secrets, runtimeClasses, ...storage, ...accounts };
     const sessions = this.#sessions;
     this.#projector = new Projector({
-      caches: { nodes, pods, configmaps, secrets, devices, models, ...storage, ...accounts },
+      caches: { nodes, pods, devices, models, ...named },
       store,
       clock,
       random,

@@ -106,7 +106,9 @@ export class MirrorPods {
     if (!pod || !isMirror(pod)) return;
     if (after && !after.metadata.deletionTimestamp) return;
     this.#pending.set(podKey(pod), pod);
-    if (this.#pending.size > PENDING_MAX) this.#pending.delete([...this.#pending.keys()][0]!); // > 0
+    if (this.#pending.size > PENDING_MAX) {
+      this.#pending.delete([...this.#pending.keys()][0]!); // not empty
+    }
     this.#wakeup.wake();
   }
 

@@ -1,7 +1,7 @@
 /**
  * What one node must hold: its own Node object, the pods bound to it (also while they terminate and
- * after they ended, until they are deleted), every ConfigMap, Secret and claim those pods name,
- * the volumes behind the claims, and the service account tokens the pods ask for.
+ * after they ended, until they are deleted), every ConfigMap, Secret, claim and RuntimeClass
+ * those pods name, the volumes behind the claims, and the service account tokens the pods ask for.
  *
  * What travels is not what is stored. A pod's and the node's status is written by the node itself;
  * if it counted, each report up would send an object down again. So the version of an item is a
@@ -76,7 +76,7 @@ function volumeKey(object: KubeObject): string | undefined {
   return volumeName ? objectKey(GVR.volumes, undefined, volumeName) : undefined;
 }
 
-/** Keys of the ConfigMaps, Secrets and claims a pod names, each once. */
+/** Keys of the ConfigMaps, Secrets, claims and RuntimeClass a pod names, each once. */
 export function neededKeys(pod: Pod): string[] {
   const keys = new Set<string>();
   const namespace = pod.metadata.namespace;
@@ -88,6 +88,8 @@ export function neededKeys(pod: Pod): string[] {
   for (const volume of pod.spec.volumes ?? []) namesOfVolume(volume, names);
   for (const container of allContainers(pod)) namesOfContainer(container, names);
   for (const reference of pod.spec.imagePullSecrets ?? []) names.secret(reference.name);
+  const { runtimeClassName } = pod.spec;
+  if (runtimeClassName) keys.add(objectKey(GVR.runtimeClasses, undefined, runtimeClassName));
   return [...keys];
 }
 
@@ -149,6 +151,7 @@ const KIND_OF: Record<string, string> = {
   secrets: "Secret",
   persistentvolumeclaims: "PersistentVolumeClaim",
   persistentvolumes: "PersistentVolume",
+  [qualifiedResource(GVR.runtimeClasses)]: "RuntimeClass",
   [qualifiedResource(GVR.devices)]: "Device",
   [qualifiedResource(GVR.deviceModels)]: "DeviceModel",
 };

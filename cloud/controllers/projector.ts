@@ -66,6 +66,7 @@ export interface ProjectorCaches {
   claims?: ObjectCache<KubeObject>;
   volumes?: ObjectCache<KubeObject>;
   accounts?: ObjectCache<KubeObject>;
+  runtimeClasses?: ObjectCache<KubeObject>;
   /** With `models`; a cluster may lack both kinds, and then nodes hold no devices. */
   devices?: ObjectCache<Device>;
   models?: ObjectCache<DeviceModel>;
@@ -141,9 +142,12 @@ export class Projector implements DesiredSource {
     });
   }
 
-  #followStorage({ claims, volumes }: ProjectorCaches): void {
+  #followStorage({ claims, volumes, runtimeClasses }: ProjectorCaches): void {
     claims?.subscribe(({ before, after }) =>
       this.#onNeeded(GVR.claims, (after ?? before)!, !after)
+    );
+    runtimeClasses?.subscribe(({ before, after }) =>
+      this.#onNeeded(GVR.runtimeClasses, (after ?? before)!, !after)
     );
     volumes?.subscribe(({ before, after }) => {
       const volume = (after ?? before)!;
@@ -354,12 +358,13 @@ export class Projector implements DesiredSource {
   }
 
   #cacheOf(resource: string): ObjectCache<KubeObject> | undefined {
-    const { configmaps, secrets, claims, volumes } = this.#options.caches;
+    const { configmaps, secrets, claims, volumes, runtimeClasses } = this.#options.caches;
     const caches: Record<string, ObjectCache<KubeObject> | undefined> = {
       [GVR.configmaps.resource]: configmaps,
       [GVR.secrets.resource]: secrets,
       [GVR.claims.resource]: claims,
       [GVR.volumes.resource]: volumes,
+      [qualifiedResource(GVR.runtimeClasses)]: runtimeClasses,
     };
     return caches[resource];
   }

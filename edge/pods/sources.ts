@@ -16,6 +16,8 @@ export function sourceKeys(pod: Pod): string[] {
   }
   for (const { container } of podContainers(pod)) addContainer(container, add);
   for (const { name } of pod.spec?.imagePullSecrets ?? []) add("secrets", name);
+  const { runtimeClassName } = pod.spec ?? {};
+  if (runtimeClassName) keys.add(`runtimeclasses.node.k8s.io//${runtimeClassName}`);
   if (tokenRequests(pod).length > 0) keys.add(podTokensKey(namespace, pod.metadata.name ?? ""));
   return [...keys].sort();
 }

@@ -25,6 +25,7 @@ export const GVR = {
   claims: core("persistentvolumeclaims"),
   volumes: core("persistentvolumes"),
   storageClasses: { group: "storage.k8s.io", version: "v1", resource: "storageclasses" },
+  runtimeClasses: { group: "node.k8s.io", version: "v1", resource: "runtimeclasses" },
   events: core("events"),
   leases: { group: "coordination.k8s.io", version: "v1", resource: "leases" },
   devices: devices("devices"),

@@ -17,8 +17,13 @@ export interface SiteContext {
 
 export type SiteCase = (context: SiteContext) => Promise<void>;
 
-export function siteTest(name: string, body: SiteCase, options: SiteOptions = {}): void {
-  testWith(PARTS, name, async (t) => {
+export interface SiteTestOptions extends SiteOptions {
+  /** What the test needs of the machine beside the usual. */
+  parts?: readonly Part[];
+}
+
+export function siteTest(name: string, body: SiteCase, options: SiteTestOptions = {}): void {
+  testWith([...PARTS, ...options.parts ?? []], name, async (t) => {
     const site = await startSite(options);
     const bridge = site.bridge;
     try {

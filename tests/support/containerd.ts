@@ -32,6 +32,8 @@ export interface ContainerdOptions {
   cni?: boolean;
   /** Images to import beside the pause image; busybox when left out. */
   images?: Image[];
+  /** Runtime handlers beside runc, which is the default: name to program. */
+  handlers?: Record<string, string>;
 }
 
 export class Containerd implements AsyncDisposable {
@@ -40,10 +42,13 @@ export class Containerd implements AsyncDisposable {
   /** The endpoint as `--runtime-endpoint` takes it. */
   readonly endpoint: string;
   readonly network: Network | undefined;
+  /** Names of those beside runc; each keeps its state in a folder of its own. */
+  readonly #handlers: readonly string[];
   #child: Child | undefined;
 
-  constructor(dir: string, network: Network | undefined) {
+  constructor(dir: string, network: Network | undefined, handlers: readonly string[] = []) {
     this.dir = dir;
+    this.#handlers = handlers;
     this.socket = socketOf(dir);
     this.endpoint = `unix://${this.socket}`;
     this.network = network;
@@ -80,7 +85,7 @@ export class Containerd implements AsyncDisposable {
     await this.crash();
     await endProcesses(this.dir);
     await unmountBelow(this.dir);
-    for (const name of ["state", "runc"]) {
+    for (const name of ["state", "runc", ...this.#handlers]) {
       await Deno.remove(join(this.dir, name), { recursive: true });
     }
     if (this.network) await run("ip", ["link", "delete", this.network.bridge]);
@@ -157,13 +162,15 @@ export async function startContainerd(options: ContainerdOptions = {}): Promise<
   if (network && !binDir) {
     throw new AppError("unavailable", "Cannot give pods a network: the CNI plugins are missing");
   }
-  const containerd = new Containerd(dir, network);
+  const { handlers = {} } = options;
+  const containerd = new Containerd(dir, network, Object.keys(handlers));
   const config = {
     dir,
     sandboxImage: PAUSE_IMAGE,
     snapshotter: await chooseSnapshotter(dir),
     restrictOomScoreAdj: lacksSysResource(await Deno.readTextFile("/proc/self/status")),
     cniBinDir: binDir,
+    handlers,
   };
   await Deno.mkdir(cniConfDirOf(dir), { recursive: true });
   await Deno.writeTextFile(join(dir, "config.toml"), containerdToml(config));

@@ -22,6 +22,8 @@ export interface ContainerdConfig {
   readonly snapshotter: "overlayfs" | "native";
   readonly restrictOomScoreAdj: boolean;
   readonly cniBinDir: string | undefined;
+  /** Runtime handlers beside runc: name to program. */
+  readonly handlers?: Readonly<Record<string, string>>;
 }
 
 export const socketOf = (dir: string) => join(dir, "containerd.sock");
@@ -73,7 +75,19 @@ runtime_type = "io.containerd.runc.v2"
 
 [${cri}.containerd.runtimes.runc.options]
 Root = ${quote(join(dir, "runc"))}
-`;
+${handlerSections(config, cri)}`;
+}
+
+function handlerSections({ dir, handlers = {} }: ContainerdConfig, cri: string): string {
+  const quote = (value: string) => JSON.stringify(value);
+  return Object.entries(handlers).map(([name, program]) => `
+[${cri}.containerd.runtimes.${name}]
+runtime_type = "io.containerd.runc.v2"
+
+[${cri}.containerd.runtimes.${name}.options]
+BinaryName = ${quote(program)}
+Root = ${quote(join(dir, name))}
+`).join("");
 }
 
 /** A bridge network with addresses from a private range, and host ports. */

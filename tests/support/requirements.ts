@@ -15,7 +15,8 @@ export type Part =
   | "sqlite3"
   | "curl"
   | "ip"
-  | "faketime";
+  | "faketime"
+  | "crun";
 
 const CNI_DIRS = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"];
 
@@ -43,6 +44,7 @@ const TESTS: Readonly<Record<Part, () => boolean>> = {
   root: () => Deno.uid() === 0,
   containerd: () => onPath("containerd") && onPath("ctr") && onPath("runc"),
   cni: () => cniBinDir() !== undefined && onPath("iptables"),
+  crun: () => onPath("crun"),
   busybox: () => onPath("busybox"),
   kubectl: () => onPath("kubectl") || isFile(join(toolsDir(), "kubectl-1.33")),
   sqlite3: () => onPath("sqlite3"),

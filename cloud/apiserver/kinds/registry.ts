@@ -15,6 +15,7 @@ import { ENDPOINTS, SERVICE, SERVICE_ACCOUNT } from "./network_kinds.ts";
 import { NODE } from "./node.ts";
 import { POD } from "./pod.ts";
 import { RULE, RULE_ENDPOINT } from "./rule.ts";
+import { RUNTIME_CLASS } from "./runtime_class.ts";
 import { SECRET } from "./secret.ts";
 import { PERSISTENT_VOLUME, PERSISTENT_VOLUME_CLAIM, STORAGE_CLASS } from "./storage_kinds.ts";
 
@@ -31,6 +32,7 @@ const KINDS: readonly KindInfo[] = [
   SERVICE_ACCOUNT,
   SERVICE,
   LEASE,
+  RUNTIME_CLASS,
   STORAGE_CLASS,
   DEVICE,
   DEVICE_MODEL,

@@ -10,6 +10,7 @@ import { CORE_POD } from "./tables/core_pod.ts";
 import { CORE_VOLUMES } from "./tables/core_volumes.ts";
 import { DEVICES_V1ALPHA2, DEVICES_V1BETA1, RULES } from "./tables/devices.ts";
 import { META } from "./tables/meta.ts";
+import { NODE_K8S } from "./tables/node_k8s.ts";
 import { CORE_STORAGE, STORAGE } from "./tables/storage.ts";
 import {
   AUTHENTICATION,
@@ -72,6 +73,7 @@ const PACKAGES: readonly [prefix: string, apiVersion: string, text: string][] = 
   ["io.k8s.apimachinery.pkg.apis.meta.v1", "meta.k8s.io/v1", META],
   ["io.k8s.api.core.v1", "v1", CORE_POD + CORE_VOLUMES + CORE_OTHER + CORE_STORAGE],
   ["io.k8s.api.storage.v1", "v1", STORAGE],
+  ["io.k8s.api.node.v1", "node.k8s.io/v1", NODE_K8S],
   ["io.k8s.api.apps.v1", "apps/v1", APPS],
   ["io.k8s.api.coordination.v1", "coordination.k8s.io/v1", COORDINATION],
   ["io.k8s.api.authorization.v1", "authorization.k8s.io/v1", AUTHORIZATION],

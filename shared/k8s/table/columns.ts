@@ -186,11 +186,18 @@ function endpointsText(object: KubeObject): string {
   return all.length > 3 ? `${shown} + ${all.length - 3} more...` : shown;
 }
 
+const RUNTIME_CLASS: Column[] = [
+  NAME,
+  text("Handler", (object) => String(object.handler ?? "")),
+  AGE,
+];
+
 const COLUMNS: Readonly<Record<string, Column[]>> = {
   ...DEVICE_COLUMNS,
   ...STORAGE_COLUMNS,
   Pod: POD,
   Node: NODE,
+  RuntimeClass: RUNTIME_CLASS,
   Event: EVENT,
   Service: SERVICE,
   Endpoints: ENDPOINTS,
