@@ -216,6 +216,42 @@ function projectionOf(cloud: Cloud): { generation: number } {
   return cloud.controllers.desired.projection("n1");
 }
 
+Deno.test("a pod of an absent node waits, is forced, and its name is another pod's", async () => {
+  await using cloud = await Cloud.start();
+  await cloud.register(sampleNode("n1")); // and no session: the node is away
+  const key = "pods/default/web";
+  const held = () => cloud.controllers.desired.projection("n1").items.get(key);
+  const target = { namespace: "default", name: "web" };
+  const first = await cloud.create<Pod>(GVR.pods, samplePod("web", { nodeName: "n1" }));
+  await cloud.until(() => held()?.uid === first.metadata.uid, "the first to be projected");
+  await cloud.kube.delete(GVR.pods, target, {}, cloud.scope.signal);
+  await cloud.until(
+    () => held()?.object.metadata.deletionTimestamp !== undefined,
+    "the deletion to be projected",
+  );
+  // Terminating until the node says so, or somebody who knows better
+  assert((await cloud.pod("web"))?.metadata.deletionTimestamp);
+  await cloud.kube.delete(GVR.pods, target, { gracePeriodSeconds: 0 }, cloud.scope.signal);
+  assertEquals(await cloud.pod("web"), undefined);
+  await cloud.until(() => held() === undefined, "the deletion that the node will find");
+  const second = await cloud.create<Pod>(GVR.pods, samplePod("web", { nodeName: "n1" }));
+  await cloud.until(() => held()?.uid === second.metadata.uid, "the second to be projected");
+  // what the node says late of the first touches nothing of the second
+  const ref = { ...target, uid: first.metadata.uid ?? "" };
+  for (
+    const report of [
+      { kind: "pod_status", pod: ref, status: { phase: "Failed" } },
+      { kind: "pod_gone", pod: ref },
+    ] as const
+  ) {
+    const outcome = await cloud.controllers.sink.apply("n1", report, cloud.scope.signal);
+    assertEquals(outcome.kind, "dropped");
+  }
+  const now = await cloud.pod("web");
+  assertEquals(now?.metadata.uid, second.metadata.uid);
+  assertEquals(now?.status?.phase, "Pending");
+});
+
 Deno.test("a deleted namespace is emptied and goes", async () => {
   await using cloud = await Cloud.start();
   const metadata = { name: "team" };
