@@ -37,9 +37,12 @@ import { DurableLedger } from "./meta/ledger.ts";
 import { DurableOutbox } from "./meta/outbox.ts";
 import { DurablePodRecords } from "./meta/pod_records.ts";
 import { sealSecrets } from "./meta/seal_secrets.ts";
+import { NodeImages } from "./node/node_images.ts";
 import { NodeReporter } from "./node/node_reporter.ts";
 import type { MachineFacts } from "./node/port.ts";
 import { Stats } from "./node/stats/stats.ts";
+import { evictionOf, reservationsOf } from "./node_settings.ts";
+import type { EvictionSettings } from "./pods/eviction/evictor.ts";
 import { POD_AGENT_DEFAULTS, PodAgent, type PodAgentOptions } from "./pods/agent.ts";
 import { podId, podLogDir } from "./pods/to_cri.ts";
 import type { Mounter } from "./pods/volumes/mounter.ts";
@@ -112,7 +115,7 @@ export async function assembleEdge(
   const memory = await openMemory(config, ports);
   stack.defer(() => memory.store.close());
   const link = new LinkHolder();
-  const { agent, reporter } = await buildNode(config, ports, memory, link);
+  const { agent, reporter, stats } = await buildNode(config, ports, memory, link);
   const desired = new HeardLedger(memory.ledger);
   const facts = new EdgeFactsView({
     config,
@@ -128,7 +131,6 @@ export async function assembleEdge(
     clock: ports.clock,
     time: () => time.status(),
   });
-  const stats = buildStats(config, ports, agent);
   const api = buildLocalApi(ports, { memory, agent, facts, link, stats });
   return {
     memory,
@@ -198,26 +200,32 @@ async function buildNode(
   ports: EdgePorts,
   memory: Memory,
   link: LinkHolder,
-): Promise<{ agent: PodAgent; reporter: NodeReporter }> {
+): Promise<{ agent: PodAgent; reporter: NodeReporter; stats: Stats }> {
   const runtimeChanges = new Changes();
+  const images = new NodeImages(ports.runtime, config.node.statusMaxImages, ports.clock);
+  const eviction = evictionOf(config, ports.readMachine, () => stats);
   const reporter: NodeReporter = new NodeReporter({
     identity: {
       name: config.nodeName,
       labels: config.labels,
       taints: config.taints,
       podsMax: config.pods.max,
+      reservations: reservationsOf(config),
     },
     readMachine: ports.readMachine,
     runtime: () => agent.runtimeState(),
+    pressures: () => agent.pressures(),
+    readImages: () => images.read(),
     liveSince: () => link.liveSince(),
     changes: [link.changes, runtimeChanges],
     outbox: memory.outbox,
     clock: ports.clock,
   });
-  const agent: PodAgent = buildAgent(config, ports, memory, reporter);
+  const agent: PodAgent = buildAgent(config, ports, memory, { reporter, eviction });
+  const stats: Stats = buildStats(config, ports, agent);
   agent.changes.subscribe(() => runtimeChanges.notify());
   await reporter.start();
-  return { agent, reporter };
+  return { agent, reporter, stats };
 }
 
 interface ApiSources {
@@ -245,6 +253,7 @@ function buildStats(
     cgroupV2: host.cgroupV2,
     clock,
     residentBytes: () => Deno.memoryUsage().rss,
+    ...(host.diskUse ? { diskUse: host.diskUse } : {}),
   });
 }
 
@@ -331,7 +340,7 @@ function buildAgent(
   config: EdgeConfig,
   { clock, runtime, host, mounter, cgroupDir }: EdgePorts,
   { ledger, records, events, intents }: Memory,
-  reporter: NodeReporter,
+  { reporter, eviction }: { reporter: NodeReporter; eviction: EvictionSettings },
 ): PodAgent {
   return new PodAgent({
     ...POD_AGENT_DEFAULTS,
@@ -372,6 +381,7 @@ function buildAgent(
       highPercent: config.pods.imageGCHighThresholdPercent,
       lowPercent: config.pods.imageGCLowThresholdPercent,
     },
+    eviction,
   });
 }
 

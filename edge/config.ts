@@ -19,6 +19,14 @@ import {
 import { AppError } from "../shared/errors.ts";
 import { tryParseQuantity, wholeValue } from "../shared/k8s/quantity.ts";
 import type { Taint } from "../shared/k8s/types.ts";
+import {
+  type EvictionConfig,
+  evictionConfig,
+  type NodeConfig,
+  nodeConfig,
+  type ShutdownConfig,
+  shutdownConfig,
+} from "./node_config.ts";
 
 export const EDGE_CONFIG_KIND = "EdgeConfig";
 
@@ -51,6 +59,9 @@ export interface EdgeConfig {
     imageGCHighThresholdPercent: number;
     imageGCLowThresholdPercent: number;
   };
+  node: NodeConfig;
+  eviction: EvictionConfig;
+  shutdown: ShutdownConfig;
   store: {
     /** What the node may write to its disk in a day before it is told; MB are 1 000 000 bytes. */
     dailyWriteBudgetMb: number;
@@ -119,6 +130,9 @@ export const edgeConfigSchema: Parser<EdgeConfig> = section<EdgeConfig>({
     imageGCHighThresholdPercent: whole(85, 1, 100),
     imageGCLowThresholdPercent: whole(80, 0, 99),
   }),
+  node: nodeConfig,
+  eviction: evictionConfig,
+  shutdown: shutdownConfig,
   store: section<EdgeConfig["store"]>({ dailyWriteBudgetMb: whole(500, 1, 1_000_000) }),
   api,
   mqtt: section<EdgeConfig["mqtt"]>({ listen: address("127.0.0.1:1883") }),

@@ -6,7 +6,7 @@
  */
 import { toTime } from "../../shared/clock.ts";
 import type { Condition, Node, NodeStatus, Taint } from "../../shared/k8s/types.ts";
-import { UNREACHABLE_TAINT } from "./taints.ts";
+import { PRESSURE_TAINTS, UNREACHABLE_TAINT } from "./taints.ts";
 
 export type NodeLink =
   | { kind: "live" }
@@ -30,9 +30,11 @@ export function judgeNode(node: Node, link: NodeLink, nowMs: number): HealthVerd
       return {};
     case "live": {
       const isReported = readyOf(node) !== undefined && readyOf(node)?.status !== "Unknown";
-      // Until the node's own fresh report says how it is, the taint stays.
-      if (!isTainted || !isReported) return {};
-      return { taints: taints.filter((taint) => !isUnreachable(taint)) };
+      // Until the node's own fresh report says how it is, the taints stay.
+      if (!isReported) return {};
+      const reachable = taints.filter((taint) => !isUnreachable(taint));
+      const next = withPressureTaints(node, reachable, nowMs);
+      return isTainted || next !== reachable ? { taints: next } : {};
     }
     case "away": {
       const verdict: HealthVerdict = {};
@@ -45,6 +47,20 @@ export function judgeNode(node: Node, link: NodeLink, nowMs: number): HealthVerd
       return verdict;
     }
   }
+}
+
+/** As Kubernetes taints nodes by their conditions: they take nothing more that cannot bear it. */
+function withPressureTaints(node: Node, taints: Taint[], nowMs: number): Taint[] {
+  let next = taints;
+  for (const [type, key] of PRESSURE_TAINTS) {
+    const isShort = node.status?.conditions?.some((c) => c.type === type && c.status === "True");
+    const isTainted = next.some((t) => t.key === key && t.effect === "NoSchedule");
+    if (Boolean(isShort) === isTainted) continue;
+    next = isShort
+      ? [...next, { key, effect: "NoSchedule", timeAdded: toTime(nowMs) }]
+      : next.filter((t) => !(t.key === key && t.effect === "NoSchedule"));
+  }
+  return next;
 }
 
 function isUnreachable(taint: Taint): boolean {

@@ -139,3 +139,20 @@ Deno.test("a lease comes with the session and is renewed as long as that lives",
   await settle();
   assertEquals(world.lease()?.spec?.renewTime, "2026-01-01T00:00:10.000000Z");
 });
+
+Deno.test("a live node under pressure is tainted, until the pressure is over", async () => {
+  await using world = startWorld();
+  const short = (status: "True" | "False") => {
+    const node = edgeNode();
+    const others = (node.status?.conditions ?? []).filter((c) => c.type !== "DiskPressure");
+    const conditions = [...others, { type: "DiskPressure", status }];
+    const spec = world.node()?.spec ?? node.spec ?? {};
+    return { ...node, spec, status: { ...node.status, conditions } };
+  };
+  world.sessions.open("n1");
+  world.kube.put(GVR.nodes, short("True"));
+  await until(() => world.taints().includes("node.kubernetes.io/disk-pressure"), "the taint");
+  assertEquals(world.ready()?.status, "True");
+  world.kube.put(GVR.nodes, short("False"));
+  await until(() => world.taints().length === 0, "the taint's end");
+});

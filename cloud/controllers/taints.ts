@@ -9,6 +9,13 @@ export const UNREACHABLE_TAINT = "node.kubernetes.io/unreachable";
 export const UNSCHEDULABLE_TAINT = "node.kubernetes.io/unschedulable";
 export const OUT_OF_SERVICE_TAINT = "node.kubernetes.io/out-of-service";
 
+/** What a node is short of, and the taint that says so. */
+export const PRESSURE_TAINTS: readonly [condition: string, key: string][] = [
+  ["MemoryPressure", "node.kubernetes.io/memory-pressure"],
+  ["DiskPressure", "node.kubernetes.io/disk-pressure"],
+  ["PIDPressure", "node.kubernetes.io/pid-pressure"],
+];
+
 /** True for taints that are the cloud's view of the link, not properties of the node. */
 export function isLinkTaint(taint: Taint): boolean {
   return taint.key === NOT_READY_TAINT || taint.key === UNREACHABLE_TAINT;

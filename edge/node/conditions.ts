@@ -1,35 +1,28 @@
 /**
- * The node's conditions, in kubelet's words and with its default thresholds. A condition keeps its
- * transition time while its status stands. Pure.
+ * The node's conditions, in kubelet's words. A condition keeps its transition time while its status
+ * stands. What the node is short of is decided by whoever also acts on it (pods/eviction). Pure.
  */
 import { toTime } from "../../shared/clock.ts";
 import type { Condition } from "../../shared/k8s/types.ts";
-import type { MachineFacts, RuntimeHealth } from "./port.ts";
-
-/** kubelet's evictionHard: memory.available<100Mi, nodefs.available<10%, nodefs.inodesFree<5%. */
-export const MEMORY_RESERVE_BYTES = 100 * 1024 * 1024;
-export const DISK_RESERVE_SHARE = 0.1;
-const INODES_RESERVE_SHARE = 0.05;
-/** kubelet has no default here; below this new containers begin to fail. */
-const PIDS_RESERVE = 1_000;
+import type { RuntimeHealth } from "./port.ts";
 
 export interface ConditionsInput {
-  machine: MachineFacts;
+  /** What the node is short of, by condition. */
+  pressures: ReadonlySet<string>;
+  /** Set while the machine is about to go down: the node takes nothing more. */
+  isShuttingDown: boolean;
   runtime: RuntimeHealth;
   previous: readonly Condition[];
   nowMs: number;
 }
 
 export function nodeConditions(input: ConditionsInput): Condition[] {
-  const { machine, runtime } = input;
+  const { pressures, runtime } = input;
   const stated = (type: string, isTrue: boolean, reason: string, message: string) =>
     withTimes({ type, status: isTrue ? "True" : "False", reason, message }, input);
-  const isMemoryLow = machine.memoryAvailableBytes < MEMORY_RESERVE_BYTES;
-  const isDiskLow = isDiskShort(machine.disk);
-  const isPidLow = machine.pids.max > 0 && machine.pids.max - machine.pids.used < PIDS_RESERVE;
-  const trouble = runtimeTrouble(runtime);
+  const trouble = input.isShuttingDown ? "node is shutting down" : runtimeTrouble(runtime);
   return [
-    isMemoryLow
+    pressures.has("MemoryPressure")
       ? stated(
         "MemoryPressure",
         true,
@@ -42,10 +35,10 @@ export function nodeConditions(input: ConditionsInput): Condition[] {
         "KubeletHasSufficientMemory",
         "kubelet has sufficient memory available",
       ),
-    isDiskLow
+    pressures.has("DiskPressure")
       ? stated("DiskPressure", true, "KubeletHasDiskPressure", "kubelet has disk pressure")
       : stated("DiskPressure", false, "KubeletHasNoDiskPressure", "kubelet has no disk pressure"),
-    isPidLow
+    pressures.has("PIDPressure")
       ? stated(
         "PIDPressure",
         true,
@@ -62,13 +55,6 @@ export function nodeConditions(input: ConditionsInput): Condition[] {
       ? stated("Ready", true, "KubeletReady", "kubelet is posting ready status")
       : stated("Ready", false, "KubeletNotReady", trouble),
   ];
-}
-
-function isDiskShort(disk: MachineFacts["disk"]): boolean {
-  const isBytesShort = disk.totalBytes > 0 &&
-    disk.availableBytes < disk.totalBytes * DISK_RESERVE_SHARE;
-  // Some file systems (btrfs, overlay on it) count no inodes.
-  return isBytesShort || (disk.inodes > 0 && disk.inodesFree < disk.inodes * INODES_RESERVE_SHARE);
 }
 
 /** Why the node is not Ready. A runtime that is down has no network either: one reason says it. */

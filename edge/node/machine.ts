@@ -13,6 +13,7 @@ import {
   cpuLimit,
   defaultInterface,
   defaultInterface6,
+  hugepageSize,
   type InterfaceAddress,
   kubernetesArchitecture,
   meminfoBytes,
@@ -24,7 +25,14 @@ import type { MachineFacts } from "./port.ts";
 
 type LastingFacts = Pick<
   MachineFacts,
-  "architecture" | "kernelVersion" | "osImage" | "machineId" | "systemUuid" | "bootId" | "cpus"
+  | "architecture"
+  | "kernelVersion"
+  | "osImage"
+  | "machineId"
+  | "systemUuid"
+  | "bootId"
+  | "cpus"
+  | "hugepages"
 >;
 
 export interface MachineOptions {
@@ -111,7 +119,26 @@ async function readLasting(): Promise<LastingFacts> {
     systemUuid: productUuid.trim() || machineId.trim(),
     bootId: bootId.trim(),
     cpus: Math.min(cpus, cpuLimit(cpuMax) ?? cpus),
+    hugepages: await readHugepages(),
   };
+}
+
+const HUGEPAGES_DIR = "/sys/kernel/mm/hugepages";
+
+/** As set aside when the node started: kubelet, too, learns of changes by a restart. */
+async function readHugepages(): Promise<Record<string, number>> {
+  const found: Record<string, number> = {};
+  try {
+    for await (const { name } of Deno.readDir(HUGEPAGES_DIR)) {
+      const kibibytes = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1] ?? 0);
+      if (kibibytes === 0) continue;
+      const pages = Number((await textOf(`${HUGEPAGES_DIR}/${name}/nr_hugepages`)).trim()) || 0;
+      found[hugepageSize(kibibytes)] = pages * kibibytes * 1024;
+    }
+  } catch {
+    return {}; // a kernel without huge pages
+  }
+  return found;
 }
 
 async function readDisk(path: string): Promise<MachineFacts["disk"]> {

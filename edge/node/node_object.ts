@@ -5,20 +5,29 @@
 import { deepEqual } from "../../shared/json/json.ts";
 import type { Condition, Node, NodeStatus, Taint } from "../../shared/k8s/types.ts";
 import { KUBERNETES_VERSION, VERSION } from "../../shared/version.ts";
-import { DISK_RESERVE_SHARE, MEMORY_RESERVE_BYTES, nodeConditions } from "./conditions.ts";
-import type { MachineFacts, RuntimeHealth } from "./port.ts";
+import { nodeResources, NOTHING_RESERVED, type Reservations } from "./allocatable.ts";
+import { nodeConditions } from "./conditions.ts";
+import type { MachineFacts, NodeImage, RuntimeHealth } from "./port.ts";
 
 export interface NodeIdentity {
   name: string;
   labels: Readonly<Record<string, string>>;
   taints: readonly Taint[];
   podsMax: number;
+  reservations?: Reservations;
 }
+
+const NO_PRESSURE: ReadonlySet<string> = new Set();
 
 export interface NodeInput {
   identity: NodeIdentity;
   machine: MachineFacts;
   runtime: RuntimeHealth;
+  /** What the node is short of, by condition. */
+  pressures?: ReadonlySet<string>;
+  isShuttingDown?: boolean;
+  /** The largest first; undefined while the runtime has not told. */
+  images?: readonly NodeImage[] | undefined;
   /** The last one built, for the transition times. */
   previous: Node | undefined;
   nowMs: number;
@@ -50,25 +59,14 @@ function nodeLabels(identity: NodeIdentity, machine: MachineFacts): Record<strin
   };
 }
 
-function nodeStatus({ identity, machine, runtime, previous, nowMs }: NodeInput): NodeStatus {
-  const { cpus, memoryBytes, disk } = machine;
-  const pods = String(identity.podsMax);
-  const usableMemory = Math.max(0, memoryBytes - MEMORY_RESERVE_BYTES);
+function nodeStatus(input: NodeInput): NodeStatus {
+  const { identity, machine, runtime, previous, nowMs } = input;
+  const { handlers, features } = runtime;
   return {
-    capacity: {
-      cpu: String(cpus),
-      "ephemeral-storage": kibibytes(disk.totalBytes),
-      memory: kibibytes(memoryBytes),
-      pods,
-    },
-    allocatable: {
-      cpu: String(cpus),
-      "ephemeral-storage": String(Math.floor(disk.totalBytes * (1 - DISK_RESERVE_SHARE))),
-      memory: kibibytes(usableMemory),
-      pods,
-    },
+    ...nodeResources(machine, identity.podsMax, identity.reservations ?? NOTHING_RESERVED),
     conditions: nodeConditions({
-      machine,
+      pressures: input.pressures ?? NO_PRESSURE,
+      isShuttingDown: input.isShuttingDown ?? false,
       runtime,
       previous: previous?.status?.conditions ?? [],
       nowMs,
@@ -89,6 +87,9 @@ function nodeStatus({ identity, machine, runtime, previous, nowMs }: NodeInput):
       osImage: machine.osImage,
       systemUUID: machine.systemUuid,
     },
+    ...(input.images ? { images: [...input.images] } : {}),
+    ...(handlers && handlers.length > 0 ? { runtimeHandlers: [...handlers] } : {}),
+    ...(features ? { features } : {}),
   };
 }
 
@@ -96,10 +97,6 @@ function nodeStatus({ identity, machine, runtime, previous, nowMs }: NodeInput):
 function runtimeVersion(runtime: RuntimeHealth, previous: Node | undefined): string {
   if (runtime.name) return `${runtime.name}://${runtime.version ?? "Unknown"}`;
   return previous?.status?.nodeInfo?.containerRuntimeVersion ?? "://Unknown";
-}
-
-function kibibytes(bytes: number): string {
-  return `${Math.floor(bytes / 1024)}Ki`;
 }
 
 /** True when the two say the same, but for the time they say it at. */

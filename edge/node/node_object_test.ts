@@ -1,5 +1,10 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
+import { create } from "@bufbuild/protobuf";
+import { AppError } from "../../shared/errors.ts";
+import { ImageSchema } from "../../shared/gen/runtime/v1/api_pb.ts";
 import type { Node } from "../../shared/k8s/types.ts";
+import { parseReserved } from "./allocatable.ts";
+import { listImages } from "./node_images.ts";
 import { buildNode, saysTheSame } from "./node_object.ts";
 import type { MachineFacts, RuntimeHealth } from "./port.ts";
 import { IDENTITY, MACHINE, RUNTIME } from "./testing/samples.ts";
@@ -43,8 +48,8 @@ Deno.test("buildNode() says what kubelet would say", () => {
   });
   assertEquals(node.status?.allocatable, {
     cpu: "4",
-    "ephemeral-storage": "9000000000",
-    memory: "4091904Ki",
+    "ephemeral-storage": "10000000000",
+    memory: "4194304Ki",
     pods: "110",
   });
   assertEquals(node.status?.addresses, [
@@ -97,24 +102,80 @@ for (const [name, runtime, message] of READY) {
   });
 }
 
-const PRESSURES: [string, Partial<MachineFacts>][] = [
-  ["MemoryPressure", { memoryAvailableBytes: 50 * 1024 ** 2 }],
-  ["DiskPressure", { disk: { ...MACHINE.disk, availableBytes: 9e8 } }],
-  ["DiskPressure", { disk: { ...MACHINE.disk, inodesFree: 10 } }],
-  ["PIDPressure", { pids: { max: 32_768, used: 32_000 } }],
-];
-
-for (const [type, machine] of PRESSURES) {
-  Deno.test(`${type} with ${JSON.stringify(machine)}`, () => {
-    const node = build(machine);
+for (const type of ["MemoryPressure", "DiskPressure", "PIDPressure"]) {
+  Deno.test(`${type} is said when the node is short of it`, () => {
+    const node = buildNode({
+      identity: IDENTITY,
+      machine: MACHINE,
+      runtime: RUNTIME,
+      pressures: new Set([type]),
+      previous: undefined,
+      nowMs: 0,
+    });
     const isTrue = (node.status?.conditions ?? []).filter((c) => c.status === "True");
     assertEquals(isTrue.map((c) => c.type).sort(), [type, "Ready"].sort());
   });
 }
 
-Deno.test("a file system that counts no inodes has no pressure", () => {
-  const node = build({ disk: { ...MACHINE.disk, inodes: 0, inodesFree: 0 } });
-  assertEquals(condition(node, "DiskPressure")?.status, "False");
+Deno.test("a node that is shutting down is not Ready, and says so", () => {
+  const node = buildNode({
+    identity: IDENTITY,
+    machine: MACHINE,
+    runtime: RUNTIME,
+    isShuttingDown: true,
+    previous: undefined,
+    nowMs: 0,
+  });
+  const ready = condition(node, "Ready");
+  assertEquals([ready?.status, ready?.reason, ready?.message], [
+    "False",
+    "KubeletNotReady",
+    "node is shutting down",
+  ]);
+});
+
+Deno.test("what is reserved and what eviction keeps free is not for pods", () => {
+  const words = { cpu: "250m", memory: "1Gi", "ephemeral-storage": "1G" };
+  const node = buildNode({
+    identity: {
+      ...IDENTITY,
+      reservations: {
+        reserved: [parseReserved(words, "a"), parseReserved({ cpu: "250m" }, "b")],
+        keptFree: (resource, bytes) => resource === "memory" ? 100 * 1024 ** 2 : bytes * 0.1,
+      },
+    },
+    machine: { ...MACHINE, hugepages: { "2Mi": 64 * 1024 ** 2, "1Gi": 0 } },
+    runtime: { ...RUNTIME, features: { supplementalGroupsPolicy: true } },
+    images: [{ names: ["a:1"], sizeBytes: 7 }],
+    previous: undefined,
+    nowMs: 0,
+  });
+  assertEquals(node.status?.allocatable, {
+    cpu: "3500m",
+    "ephemeral-storage": "8000000000",
+    "hugepages-2Mi": "64Mi",
+    "hugepages-1Gi": "0",
+    memory: `${(4096 - 1024 - 100 - 64) * 1024}Ki`,
+    pods: "110",
+  });
+  assertEquals(node.status?.capacity?.["hugepages-2Mi"], "64Mi");
+  assertEquals(node.status?.images, [{ names: ["a:1"], sizeBytes: 7 }]);
+  assertEquals(node.status?.features, { supplementalGroupsPolicy: true });
+  assertThrows(() => parseReserved({ gpu: "1" }, "node.kubeReserved"), AppError, "kubeReserved");
+  assertThrows(() => parseReserved({ cpu: "-1" }, "x"), AppError, "x.cpu must be");
+});
+
+Deno.test("images: the largest first, with few names, no more than fit", () => {
+  const image = (name: string, size: bigint, tags = 1) =>
+    create(ImageSchema, {
+      id: name,
+      repoTags: Array.from({ length: tags }, (_, i) => `${name}:${i}`),
+      size,
+    });
+  const all = [image("a", 5n), image("b", 9n, 8), image("untagged", 99n, 0), image("c", 1n)];
+  const listed = listImages(all, 2);
+  assertEquals(listed.map(({ sizeBytes }) => sizeBytes), [9, 5]);
+  assertEquals(listed[0]?.names.length, 5);
 });
 
 Deno.test("transition times stand while the status stands; heartbeats say nothing new", () => {

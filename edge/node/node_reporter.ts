@@ -14,7 +14,7 @@ import type { Node } from "../../shared/k8s/types.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Outbox } from "../meta/port.ts";
 import { buildNode, type NodeIdentity, saysTheSame } from "./node_object.ts";
-import type { MachineFacts, RuntimeHealth } from "./port.ts";
+import type { MachineFacts, NodeImage, RuntimeHealth } from "./port.ts";
 
 /** kubelet's nodeStatusUpdateFrequency and nodeStatusReportFrequency. */
 const LOOK_MS = 10_000;
@@ -24,6 +24,10 @@ export interface NodeReporterOptions {
   identity: NodeIdentity;
   readMachine: () => Promise<MachineFacts>;
   runtime: () => RuntimeHealth;
+  /** What the node is short of, by condition. */
+  pressures?: () => ReadonlySet<string>;
+  isShuttingDown?: () => boolean;
+  readImages?: () => Promise<readonly NodeImage[] | undefined>;
   /** Since when the present session is live; undefined while there is none. */
   liveSince: () => string | undefined;
   /** Each notification makes it look at once: the link's, the runtime's. */
@@ -37,6 +41,7 @@ export class NodeReporter {
   readonly #log = roomLogger("edge", "node");
   readonly #wakeup = new Wakeup();
   #current: Node | undefined;
+  #images: readonly NodeImage[] | undefined;
   #reported: { node: Node; atMs: number } | undefined;
   #toldSession: string | undefined;
 
@@ -90,10 +95,21 @@ export class NodeReporter {
   }
 
   async #look(): Promise<void> {
-    const { identity, readMachine, runtime, clock } = this.#options;
+    const { identity, readMachine, runtime, pressures, isShuttingDown, clock } = this.#options;
     const machine = await readMachine();
-    const input = { identity, machine, runtime: runtime(), nowMs: clock.nowMs() };
-    this.#current = buildNode({ ...input, previous: this.#current });
+    const health = runtime();
+    // asked only when it is there: the first look must not wait for a runtime
+    if (health.ready) this.#images = await this.#options.readImages?.();
+    this.#current = buildNode({
+      identity,
+      machine,
+      runtime: health,
+      pressures: pressures?.() ?? new Set(),
+      isShuttingDown: isShuttingDown?.() ?? false,
+      images: this.#images,
+      nowMs: clock.nowMs(),
+      previous: this.#current,
+    });
   }
 
   async #reportIfDue(): Promise<void> {
@@ -104,11 +120,18 @@ export class NodeReporter {
     const last = this.#reported;
     const isOverdue = !last || clock.monotonicMs() - last.atMs >= REPORT_MS;
     const { node } = this;
-    const isDue = !last || !saysTheSame(last.node, node) || isNewlyLive || (isLive && isOverdue);
-    if (isDue) {
-      await outbox.put("control", "node", { kind: "node", node });
+    const isNews = !last || !saysTheSame(last.node, node) || isNewlyLive;
+    if (isNews || (isLive && isOverdue)) {
+      // A sign of life is short: the images, which are most of it, stand as they were told.
+      const told = isNews ? node : withoutImages(node);
+      await outbox.put("control", "node", { kind: "node", node: told });
       this.#reported = { node, atMs: clock.monotonicMs() };
     }
     this.#toldSession = session; // only now: a report that could not be kept is still owed
   }
+}
+
+function withoutImages(node: Node): Node {
+  const { images: _, ...status } = node.status ?? {};
+  return { ...node, status };
 }

@@ -86,3 +86,9 @@ const ARCHITECTURES: Record<string, string> = {
 export function kubernetesArchitecture(name: string): string {
   return ARCHITECTURES[name] ?? name;
 }
+
+/** Kubernetes' name of a page size: "2Mi", "1Gi", "64Ki". */
+export function hugepageSize(kibibytes: number): string {
+  if (kibibytes % 1024 ** 2 === 0) return `${kibibytes / 1024 ** 2}Gi`;
+  return kibibytes % 1024 === 0 ? `${kibibytes / 1024}Mi` : `${kibibytes}Ki`;
+}

@@ -11,6 +11,20 @@ export interface RuntimeHealth {
   /** "1.6.20" */
   version?: string;
   network: { ready: boolean; message?: string };
+  /** What each handler can do, and the runtime as a whole; where it tells. */
+  handlers?: readonly RuntimeHandler[];
+  features?: { supplementalGroupsPolicy: boolean };
+}
+
+export interface RuntimeHandler {
+  name: string;
+  features: { recursiveReadOnlyMounts: boolean; userNamespaces: boolean };
+}
+
+/** An image on the node, as its status lists it. */
+export interface NodeImage {
+  names: string[];
+  sizeBytes: number;
 }
 
 /** The machine as it is now. Sizes are of the machine, not of this process. */
@@ -28,6 +42,8 @@ export interface MachineFacts {
   /** The file system the node's data lies on. */
   disk: { totalBytes: number; availableBytes: number; inodes: number; inodesFree: number };
   pids: { max: number; used: number };
+  /** Bytes of huge pages there are, by page size as Kubernetes writes it ("2Mi"). */
+  hugepages?: Readonly<Record<string, number>>;
   /** Addresses others reach the node by, the best first; empty without any network. */
   addresses: readonly string[];
 }

@@ -37,6 +37,9 @@ async function readDiskUse(path: string): Promise<DiskUse> {
   return {
     capacityBytes: stats.blocks * stats.bsize,
     availableBytes: stats.bavail * stats.bsize,
+    freeBytes: stats.bfree * stats.bsize,
+    inodes: stats.files,
+    inodesFree: stats.ffree,
   };
 }
 

@@ -3,7 +3,10 @@
  * at the start, after every loss, and now and then; kept as one value that others read.
  */
 import { errorChain } from "../../shared/errors.ts";
-import { CgroupDriver as WireDriver } from "../../shared/gen/runtime/v1/api_pb.ts";
+import {
+  CgroupDriver as WireDriver,
+  type RuntimeHandler,
+} from "../../shared/gen/runtime/v1/api_pb.ts";
 import type { ContainerRuntime } from "../cri/port.ts";
 import type { CgroupDriver } from "./cgroup.ts";
 
@@ -15,6 +18,14 @@ export interface RuntimeState {
   name?: string;
   version?: string;
   network: { ready: boolean; message?: string };
+  /** What each handler can do, and the runtime as a whole; where it tells. */
+  handlers?: { name: string; features: HandlerFeatures }[];
+  features?: { supplementalGroupsPolicy: boolean };
+}
+
+interface HandlerFeatures {
+  recursiveReadOnlyMounts: boolean;
+  userNamespaces: boolean;
 }
 
 export class RuntimeWatch {
@@ -50,7 +61,7 @@ export class RuntimeWatch {
     const needDriver = this.#wantedDriver === "auto" && this.#driver === undefined;
     // A runtime changes its version only by being replaced, and is lost meanwhile.
     const known = this.#state.ready ? this.#state : undefined;
-    const [version, { status, info }] = await Promise.all([
+    const [version, { status, info, runtimeHandlers, features }] = await Promise.all([
       known ? undefined : this.#runtime.version(signal),
       this.#runtime.status({ verbose: needDriver }, signal),
     ]);
@@ -76,6 +87,10 @@ export class RuntimeWatch {
           network ? say(network) : "no NetworkReady condition"
         }`,
       },
+      ...(runtimeHandlers.length > 0 ? { handlers: handlersOf(runtimeHandlers) } : {}),
+      ...(features
+        ? { features: { supplementalGroupsPolicy: features.supplementalGroupsPolicy } }
+        : {}),
     });
   }
 
@@ -119,4 +134,17 @@ export function driverFromInfo(config: string): CgroupDriver {
     // Not containerd's JSON: the common driver.
     return "cgroupfs";
   }
+}
+
+/** 64: no runtime has as many handlers; what is beyond is not listed. */
+const HANDLERS_MAX = 64;
+
+function handlersOf(told: readonly RuntimeHandler[]): NonNullable<RuntimeState["handlers"]> {
+  return told.slice(0, HANDLERS_MAX).map(({ name, features }) => ({
+    name,
+    features: {
+      recursiveReadOnlyMounts: features?.recursiveReadOnlyMounts ?? false,
+      userNamespaces: features?.userNamespaces ?? false,
+    },
+  }));
 }

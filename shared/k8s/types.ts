@@ -362,6 +362,11 @@ export interface NodeStatus {
   nodeInfo?: Record<string, string>;
   daemonEndpoints?: { kubeletEndpoint?: { Port: number } };
   images?: { names?: string[]; sizeBytes?: number }[];
+  runtimeHandlers?: {
+    name: string;
+    features?: { recursiveReadOnlyMounts?: boolean; userNamespaces?: boolean };
+  }[];
+  features?: { supplementalGroupsPolicy?: boolean };
 }
 
 export interface Node extends KubeObject {

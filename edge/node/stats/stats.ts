@@ -3,7 +3,6 @@
  * once at the runtime and at the kernel, and those who ask at the same moment share one look. A
  * runtime that is away or cannot count is no reason to say nothing: the kernel's files are left.
  */
-import { statfs } from "node:fs/promises";
 import { type Clock, toMicroTime } from "../../../shared/clock.ts";
 import { errorChain, isAppError } from "../../../shared/errors.ts";
 import type {
@@ -35,9 +34,13 @@ export interface StatsOptions {
   cgroupV2: boolean;
   clock: Clock;
   residentBytes: () => number;
-  /** For tests: the kernel's files and file systems. */
-  machine?: { read: ReadText; room: (path: string) => Promise<FsRoom> };
+  /** Size and room of a file system; without it nothing is said of disks. */
+  diskUse?: (path: string) => Promise<Partial<FsRoom> & FsSize>;
+  /** For tests: the kernel's files. */
+  read?: ReadText;
 }
+
+type FsSize = Pick<FsRoom, "capacityBytes" | "availableBytes">;
 
 /** Where all pods lie, with either cgroup driver. */
 const PODS_CGROUPS = ["/kubepods", "/kubepods.slice"];
@@ -51,7 +54,6 @@ export class Stats {
   readonly #sizes: FolderSizes;
   readonly #cgroups: CgroupReader;
   readonly #read: ReadText;
-  readonly #room: (path: string) => Promise<FsRoom>;
   /** It stays where it is while the runtime runs. */
   #imageMountpoint: string | undefined;
   readonly #asked = new Map<boolean, Promise<Summary>>();
@@ -59,8 +61,7 @@ export class Stats {
   constructor(options: StatsOptions) {
     this.#options = options;
     this.#sizes = new FolderSizes(options.clock);
-    this.#read = options.machine?.read ?? readText;
-    this.#room = options.machine?.room ?? readRoom;
+    this.#read = options.read ?? readText;
     this.#cgroups = cgroupReader(
       (path) => this.#read(options.cgroupDir + path),
       options.cgroupV2,
@@ -161,7 +162,8 @@ export class Stats {
 
   async #roomOrNone(path: string): Promise<FsRoom | undefined> {
     try {
-      return await this.#room(path);
+      const use = await this.#options.diskUse?.(path);
+      return use && { freeBytes: use.availableBytes, inodes: 0, inodesFree: 0, ...use };
     } catch {
       return undefined; // a file system that cannot be asked has no figures
     }
@@ -172,17 +174,6 @@ export class Stats {
     const imageRoom = rooms.images?.room;
     return { sizes: this.#sizes, podDir, podLogDir, nodeRoom: rooms.node, imageRoom, signal };
   }
-}
-
-async function readRoom(path: string): Promise<FsRoom> {
-  const { blocks, bavail, bfree, bsize, files, ffree } = await statfs(path);
-  return {
-    capacityBytes: blocks * bsize,
-    availableBytes: bavail * bsize,
-    freeBytes: bfree * bsize,
-    inodes: files,
-    inodesFree: ffree,
-  };
 }
 
 async function readText(path: string): Promise<string> {

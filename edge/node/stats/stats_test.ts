@@ -123,10 +123,8 @@ function stats(change: Partial<StatsOptions>, files: Record<string, string> = {}
     cgroupV2: true,
     clock: new SimClock(),
     residentBytes: () => 5,
-    machine: {
-      read: (path) => Promise.resolve(files[path] ?? ""),
-      room: () => Promise.reject(new Error("no such file system")),
-    },
+    read: (path) => Promise.resolve(files[path] ?? ""),
+    diskUse: () => Promise.reject(new Error("no such file system")),
     ...change,
   });
 }

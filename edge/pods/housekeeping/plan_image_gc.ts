@@ -13,6 +13,11 @@ export interface ImageGcThresholds {
 export interface DiskUse {
   capacityBytes: number;
   availableBytes: number;
+  /** More than is available where root keeps a part for itself. */
+  freeBytes?: number;
+  /** 0 where the file system counts none. */
+  inodes?: number;
+  inodesFree?: number;
 }
 
 export interface KnownImage {
