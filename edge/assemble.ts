@@ -395,7 +395,7 @@ function logLinksDir({ containerLogsDir, logsDir }: EdgeConfig["pods"]): string 
 async function buildLink(
   config: EdgeConfig,
   ports: EdgePorts & { clock: NodeTime },
-  { ledger, outbox, events, devices }: Omit<Memory, "ledger"> & { ledger: LinkLedger },
+  { ledger, outbox, events, history, devices }: Omit<Memory, "ledger"> & { ledger: LinkLedger },
   api: LocalApi,
 ): Promise<Link> {
   if (config.cloud.addresses.length === 0) {
@@ -413,6 +413,7 @@ async function buildLink(
     onTime: async (serverMs, askedMs) => {
       const learned = ports.clock.learn(serverMs, askedMs);
       await events.timeIsKnown(learned);
+      await history.time.timeIsKnown(learned.correctionMs);
       await devices.timeIsKnown(learned);
     },
     clock: ports.clock,

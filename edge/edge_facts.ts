@@ -11,6 +11,8 @@ import type {
   EdgeFacts,
   EdgeStatus,
   HealthCheck,
+  HistoryQuery,
+  HistoryRow,
   LinkStatus,
   LinkTraffic,
   WaitingReport,
@@ -133,6 +135,10 @@ export class EdgeFactsView implements EdgeFacts {
 
   events(): Event[] {
     return this.#sources.memory.events.list();
+  }
+
+  history(query: HistoryQuery): { rows: HistoryRow[]; next?: number } {
+    return this.#sources.memory.history.query(query);
   }
 
   waitingReports(limit: number): WaitingReport[] {

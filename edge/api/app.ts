@@ -14,6 +14,7 @@ import type { Intents } from "../intents/port.ts";
 import type { Twins } from "../twins/port.ts";
 import { accessGuard, type Arrival } from "./access.ts";
 import { addDevices } from "./devices/routes.ts";
+import { addHistory } from "./history/routes.ts";
 import { apiGroups, apiResources, apiVersions } from "./kube/discovery.ts";
 import { LocalKube } from "./kube/handlers.ts";
 import { localResources } from "./kube/resources.ts";
@@ -178,6 +179,7 @@ function addLogs(app: Hono, kubelet: Hono, { pods, clock }: LocalApiOptions): vo
 function addOwn(app: Hono, options: LocalApiOptions): void {
   const { facts, pods } = options;
   app.get("/v1/status", (c) => c.json(facts.status()));
+  addHistory(app, facts);
   app.get("/v1/events", (c) => c.json({ items: facts.events() }));
   app.get("/metrics", (c) => {
     const body = renderMetrics(

@@ -5,7 +5,7 @@ import { AppError } from "../../shared/errors.ts";
 import type { KubeList, KubeObject, Pod, WatchEvent } from "../../shared/k8s/types.ts";
 import type { Intents } from "../intents/port.ts";
 import { createLocalApi, type LocalApi } from "./app.ts";
-import type { EdgeStatus, HealthCheck } from "./port.ts";
+import type { EdgeStatus, HealthCheck, HistoryQuery, HistoryRow } from "./port.ts";
 
 const STATUS: EdgeStatus = {
   node: "n1",
@@ -51,6 +51,8 @@ class World {
   secrets: KubeObject[] = [
     { metadata: { name: "s", namespace: "default", uid: "u" }, data: { k: "dmFs" } },
   ];
+  history: HistoryRow[] = [];
+  asked: HistoryQuery | undefined;
   readonly changes = new Changes();
   readonly api: LocalApi;
 
@@ -75,6 +77,10 @@ class World {
         checks: () => this.checks,
         node: () => ({ metadata: { name: "n1", uid: "n" } }),
         events: () => [],
+        history: (query) => {
+          this.asked = query;
+          return { rows: this.history, next: 9 };
+        },
         waitingReports: () => [],
         heardGeneration: () => undefined,
       },
@@ -190,4 +196,46 @@ Deno.test("metrics, status, page and description are served", async () => {
   assertEquals((await (await world.get("/v1/status")).json()).link.state, "backoff");
   assertStringIncludes(await (await world.get("/")).text(), "<h1>n1</h1>");
   assertEquals((await (await world.get("/openapi.json")).json()).openapi, "3.0.3");
+});
+
+Deno.test("local API shows history, and refuses questions that make no sense", async () => {
+  const world = new World();
+  const what = { kind: "pod_status", subject: "pods/default/a", what: "Running" };
+  world.history = [{ id: 7, atMs: 1_767_225_600_500, recordedAtMs: 500, ...what }];
+  const words = "from=2026-01-01T00:00:00Z&to=2026-01-02T00:00:00%2B01:00&kind=pod_status" +
+    "&subject=pods/default/a&limit=5&after=3";
+  const answer = await (await world.get(`/v1/history?${words}`)).json();
+  assertEquals(answer, {
+    items: [{
+      id: 7,
+      time: "2026-01-01T00:00:00.500000Z",
+      recordedTime: "1970-01-01T00:00:00.500000Z",
+      ...what,
+    }],
+    next: 9,
+  });
+  assertEquals(world.asked, {
+    fromMs: Date.parse("2026-01-01T00:00:00Z"),
+    toMs: Date.parse("2026-01-01T23:00:00Z"),
+    kind: "pod_status",
+    subject: "pods/default/a",
+    limit: 5,
+    after: 3,
+  });
+  const refused: [string, string][] = [
+    ["from=yesterday", '"from" must be an RFC 3339 time'],
+    ["to=2026-01-01", '"to" must be an RFC 3339 time'],
+    ["from=2026-01-02T00:00:00Z&to=2026-01-01T00:00:00Z", '"to" must be later than "from"'],
+    ["kind=pods", '"kind" must be one of pod_status'],
+    ["limit=0", '"limit" must be a number from 1 to 1000'],
+    ["limit=1001", '"limit" must be a number from 1 to 1000'],
+    ["after=-1", '"after" must be a number'],
+    ["since=1h", 'Unknown parameter "since"'],
+  ];
+  for (const [query, why] of refused) {
+    const response = await world.get(`/v1/history?${query}`);
+    const { code, message } = await response.json();
+    assertEquals([response.status, code], [400, 400], query);
+    assertStringIncludes(message, why);
+  }
 });

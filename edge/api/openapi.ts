@@ -1,8 +1,9 @@
 /** OpenAPI description of the local API. The Kubernetes-shaped part follows core/v1. */
+import { DEVICE_ROUTES } from "./devices/openapi_routes.ts";
 
-interface Route {
+export interface Route {
   /** "get" when left out; all others need the token. */
-  method?: "post" | "delete";
+  method?: "post" | "delete" | "patch";
   path: string;
   summary: string;
   type: string;
@@ -18,6 +19,14 @@ const LOG_PARAMS: [string, string][] = [
   ["sinceTime", "Only lines since this RFC 3339 time."],
   ["limitBytes", "At most N bytes."],
   ["timestamps", "true: begin each line with its RFC 3339 time."],
+];
+const HISTORY_PARAMS: [string, string][] = [
+  ["from", "Only since this RFC 3339 time."],
+  ["to", "Only before this RFC 3339 time."],
+  ["kind", "pod_status, pod_gone, event, link or twin."],
+  ["subject", "What it happened to: pods/NAMESPACE/NAME, devices/NAMESPACE/NAME, cloud."],
+  ["limit", "At most N items, 1 to 1000; 100 when left out."],
+  ["after", "Only behind the item with this id."],
 ];
 const LIST_PARAMS: [string, string][] = [
   ["labelSelector", "Kubernetes label selector."],
@@ -39,6 +48,12 @@ const ROUTES: Route[] = [
   { path: "/v1/status", summary: "Link, outbox, store, runtime", type: "application/json" },
   { path: "/v1/events", summary: "Events of this node", type: "application/json" },
   {
+    path: "/v1/history",
+    summary: "What happened on this node, oldest first; `next` of an answer is the next `after`",
+    type: "application/json",
+    params: HISTORY_PARAMS,
+  },
+  {
     path: "/v1/pods/{namespace}/{name}/logs",
     summary: "Log of a container",
     type: "text/plain",
@@ -46,10 +61,11 @@ const ROUTES: Route[] = [
   },
   { path: "/v1/intents", summary: "What was asked at the site", type: "application/json" },
   { path: "/v1/intents/{id}", summary: "One of them", type: "application/json" },
+  ...DEVICE_ROUTES,
   { path: "/v1/diff", summary: "What a reconnect would change", type: "application/json" },
   {
     path: "/v1/why/{kind}/{namespace}/{name}",
-    summary: "Why a pod does not run, in sentences",
+    summary: "Why a pod does not run, or a device is not as it should be, in sentences",
     type: "application/json",
   },
   {

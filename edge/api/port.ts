@@ -101,11 +101,33 @@ export interface EdgeStatus {
   config: { ok: boolean; message?: string };
 }
 
+/** What happened on this node; as `edge/meta` keeps it. */
+export interface HistoryQuery {
+  fromMs?: number;
+  toMs?: number;
+  kind?: "pod_status" | "pod_gone" | "event" | "link" | "twin";
+  subject?: string;
+  after?: number;
+  limit?: number;
+}
+
+export interface HistoryRow {
+  id: number;
+  atMs: number;
+  recordedAtMs?: number;
+  kind: string;
+  subject: string;
+  what: string;
+  detail?: Record<string, unknown>;
+}
+
 export interface EdgeFacts {
   status(): EdgeStatus;
   checks(): HealthCheck[];
   node(): Node;
   events(): Event[];
+  /** Oldest first; `next` is `after` of the next page, where there is one. */
+  history(query: HistoryQuery): { rows: HistoryRow[]; next?: number };
   /** Reports that wait for the cloud, the first to go first; at most `limit`. */
   waitingReports(limit: number): WaitingReport[];
   /** The last generation the cloud offered since this program started. */

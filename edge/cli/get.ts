@@ -4,10 +4,25 @@ import type { CommandSpec, Invocation } from "../../shared/cli/command.ts";
 import { UsageError } from "../../shared/cli/command.ts";
 import { writeOut } from "../../shared/cli/run_program.ts";
 import { AppError } from "../../shared/errors.ts";
+import { groupVersionPath, GVR } from "../../shared/k8s/gvr.ts";
 import type { KubeList, KubeObject } from "../../shared/k8s/types.ts";
+import { getHistory } from "./get_history.ts";
 import { LocalApiClient, SERVER_FLAGS } from "./local_api.ts";
+import { align } from "./table.ts";
+import { align } from "./table.ts";
 
-const KINDS: Record<string, { plural: string; namespaced: boolean }> = {
+interface Kind {
+  plural: string;
+  namespaced: boolean;
+  /** "/api/v1" when left out. */
+  root?: string;
+}
+
+const DEVICES_ROOT = groupVersionPath(GVR.devices);
+const DEVICES: Kind = { plural: "devices", namespaced: true, root: DEVICES_ROOT };
+const DEVICE_MODELS: Kind = { plural: "devicemodels", namespaced: true, root: DEVICES_ROOT };
+
+const KINDS: Record<string, Kind> = {
   pods: { plural: "pods", namespaced: true },
   pod: { plural: "pods", namespaced: true },
   po: { plural: "pods", namespaced: true },
@@ -22,7 +37,14 @@ const KINDS: Record<string, { plural: string; namespaced: boolean }> = {
   events: { plural: "events", namespaced: true },
   event: { plural: "events", namespaced: true },
   ev: { plural: "events", namespaced: true },
+  devices: DEVICES,
+  device: DEVICES,
+  devicemodels: DEVICE_MODELS,
+  devicemodel: DEVICE_MODELS,
 };
+
+/** No kind of object: what happened here; its name is what it happened to. */
+const HISTORY = "history";
 
 const TABLE = "application/json;as=Table;v=v1;g=meta.k8s.io,application/json";
 
@@ -33,7 +55,7 @@ interface Table {
 
 export const GET_COMMAND: CommandSpec = {
   name: "get",
-  summary: "Show pods, nodes, configmaps, secrets (names) or events of this node",
+  summary: "Show pods, nodes, configmaps, secrets (names), events or history of this node",
   operands: "KIND [NAME]",
   operandsMin: 1,
   operandsMax: 2,
@@ -49,12 +71,15 @@ export const GET_COMMAND: CommandSpec = {
 async function get(invocation: Invocation, signal: AbortSignal): Promise<number> {
   const [word = "", name] = invocation.operands;
   const kind = Object.hasOwn(KINDS, word) ? KINDS[word] : undefined;
-  if (!kind) throw new UsageError(`unknown kind "${word}"; known: ${knownKinds()}`);
+  if (!kind && word !== HISTORY) {
+    throw new UsageError(`unknown kind "${word}"; known: ${knownKinds()}`);
+  }
   const output = invocation.flag("output") ?? "table";
   if (!["table", "wide", "name", "json", "yaml"].includes(output)) {
     throw new UsageError(`unknown output "${output}"; known: wide, name, json, yaml`);
   }
   const client = await LocalApiClient.find(invocation);
+  if (!kind) return await getHistory(client, { subject: name, output }, signal);
   const path = listPath(invocation, kind, name);
   if (output === "table" || output === "wide") {
     const table: Table = await (await client.get(path, signal, TABLE)).json();
@@ -70,7 +95,7 @@ async function get(invocation: Invocation, signal: AbortSignal): Promise<number>
 
 function listPath(
   invocation: Invocation,
-  kind: { plural: string; namespaced: boolean },
+  kind: Kind,
   name: string | undefined,
 ): string {
   const namespace = invocation.flag("namespace");
@@ -81,7 +106,7 @@ function listPath(
   const selector = invocation.flag("selector");
   if (selector !== undefined) params.set("labelSelector", selector);
   if (name !== undefined) params.set("fieldSelector", `metadata.name=${name}`);
-  return `/api/v1${scope}/${kind.plural}?${params}`;
+  return `${kind.root ?? "/api/v1"}${scope}/${kind.plural}?${params}`;
 }
 
 function notFoundUnless(found: boolean, plural: string, name: string | undefined): void {
@@ -114,15 +139,7 @@ function renderTable(table: Table, namespaced: boolean, wide: boolean): string {
   return align([namespaced ? ["NAMESPACE", ...head] : head, ...rows]);
 }
 
-function align(rows: string[][]): string {
-  const widths = (rows[0] ?? []).map((_, i) =>
-    Math.max(...rows.map((row) => (row[i] ?? "").length))
-  );
-  return rows.map((row) =>
-    row.map((cell, i) => cell.padEnd(widths[i] ?? 0)).join("   ").trimEnd() + "\n"
-  ).join("");
-}
-
 function knownKinds(): string {
-  return [...new Set(Object.values(KINDS).map((kind) => kind.plural))].join(", ");
+  const plurals = Object.values(KINDS).map((kind) => kind.plural);
+  return [...new Set(plurals), HISTORY].join(", ");
 }

@@ -19,6 +19,8 @@ export const BUCKET = {
   podStatus: "pod_status/v1",
   /** namespace/name -> Event. */
   events: "events/v1",
+  /** One row, "stretches": when the clock was wrong, and what it should have said. */
+  historyTime: "history_time/v1",
 } as const;
 
 /** Names of the streams, in the store's bulk view. */

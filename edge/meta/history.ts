@@ -7,12 +7,14 @@ import type { Changes } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { errorChain } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
-import type { Store } from "../../shared/store/port.ts";
+import type { BulkRecord, Store } from "../../shared/store/port.ts";
 import { STREAM } from "./buckets.ts";
+import { HistoryTime } from "./history_time.ts";
 import type {
   History,
   HistoryEntry,
   HistoryKind,
+  HistoryPage,
   HistoryQuery,
   HistoryRow,
   HistoryStats,
@@ -40,6 +42,9 @@ const WAITING_MAX = 1_000;
 
 const log = roomLogger("edge", "meta");
 
+/** An entry as it lies in its record. */
+type Stored = Omit<HistoryEntry, "subject">;
+
 export interface HistoryOptions {
   store: Store;
   clock: Clock;
@@ -49,6 +54,7 @@ export interface HistoryOptions {
 }
 
 export class DurableHistory implements History {
+  readonly time: HistoryTime;
   readonly #store: Store;
   readonly #clock: Clock;
   #waiting = 0;
@@ -62,6 +68,7 @@ export class DurableHistory implements History {
     this.#store = store;
     this.#clock = clock;
     this.#sparing = sparing ?? (() => false);
+    this.time = new HistoryTime({ store, clock });
     store.bulk.declare(STREAM.history, { ...limits });
   }
 
@@ -87,27 +94,35 @@ export class DurableHistory implements History {
     }
   }
 
-  query(query: HistoryQuery): HistoryRow[] {
-    const { fromMs, toMs, kind, subject, limit = ROWS_MAX } = query;
+  query(query: HistoryQuery): HistoryPage {
+    const wanted = Math.max(1, Math.min(query.limit ?? ROWS_MAX, ROWS_MAX));
+    // the store knows the stamps as they were taken
+    const { fromMs, toMs } = this.time.hasCorrections ? {} : query;
+    const range = {
+      limit: SLICE_ROWS,
+      ...(fromMs === undefined ? {} : { fromMs }),
+      ...(toMs === undefined ? {} : { toMs }),
+    };
     const rows: HistoryRow[] = [];
-    const wanted = Math.min(limit, ROWS_MAX);
     let after = query.after ?? -1;
-    for (let looked = 0; rows.length < wanted && looked < LOOKED_AT_MAX; looked += SLICE_ROWS) {
-      const slice = this.#store.bulk.read<Omit<HistoryEntry, "subject">>(STREAM.history, {
-        after,
-        limit: SLICE_ROWS,
-        ...(fromMs === undefined ? {} : { fromMs }),
-        ...(toMs === undefined ? {} : { toMs }),
-      });
-      for (const { id, key, atMs, value } of slice) {
-        after = id;
-        if (kind !== undefined && value.kind !== kind) continue;
-        if (subject !== undefined && key !== subject) continue;
-        if (rows.length < wanted) rows.push({ id, atMs, subject: key, ...value });
+    for (let looked = 0; looked < LOOKED_AT_MAX; looked += SLICE_ROWS) {
+      const slice = this.#store.bulk.read<Stored>(STREAM.history, { ...range, after });
+      for (const record of slice) {
+        if (rows.length === wanted) return { rows, next: after };
+        after = record.id;
+        const row = this.#toRow(record);
+        if (matches(row, query)) rows.push(row);
       }
-      if (slice.length < SLICE_ROWS) break;
+      if (slice.length < SLICE_ROWS) return { rows };
     }
-    return rows;
+    return { rows, next: after };
+  }
+
+  #toRow({ id, key: subject, atMs, upMs, value }: BulkRecord<Stored>): HistoryRow {
+    const correctedMs = this.time.corrected(upMs);
+    return correctedMs === undefined
+      ? { id, atMs, subject, ...value }
+      : { id, atMs: correctedMs, recordedAtMs: atMs, subject, ...value };
   }
 
   stats(): HistoryStats {
@@ -131,6 +146,11 @@ export class DurableHistory implements History {
     this.#lastMs.set(key, nowMs);
     return false;
   }
+}
+
+function matches(row: HistoryRow, { fromMs, toMs, kind, subject }: HistoryQuery): boolean {
+  return (fromMs === undefined || row.atMs >= fromMs) && (toMs === undefined || row.atMs < toMs) &&
+    (kind === undefined || row.kind === kind) && (subject === undefined || row.subject === subject);
 }
 
 /** Records each new state of the link, until `signal` aborts. */

@@ -27,12 +27,12 @@ Deno.test("DurableHistory is read by time, kind and subject, page by page", asyn
   }
   await history.record({ kind: "link", subject: "cloud", what: "live" });
   const whats = (query: Parameters<typeof history.query>[0]) =>
-    history.query(query).map((row) => row.what);
+    history.query(query).rows.map((row) => row.what);
   const range = { fromMs: startMs + 2_000, toMs: startMs + 5_000 };
   assertEquals(whats(range), ["step 2", "step 3", "step 4"]);
   assertEquals(whats({ ...range, subject: "pods/d/p0" }), ["step 2", "step 4"]);
   assertEquals(whats({ kind: "link" }), ["live"]);
-  const [first, second] = history.query({ limit: 2 });
+  const [first, second] = history.query({ limit: 2 }).rows;
   assertEquals([first?.what, second?.atMs], ["step 0", startMs + 1_000]);
   assertEquals(whats({ after: second!.id, limit: 1 }), ["step 2"]);
 });
@@ -47,13 +47,52 @@ Deno.test("DurableHistory is coarser while the disk is spared, and counts the re
     await history.record({ kind: "link", subject: "cloud", what: `state ${i}` });
     await clock.advance(60_000);
   }
-  const rows = history.query({ kind: "pod_status" }).map((row) => row.what);
+  const rows = history.query({ kind: "pod_status" }).rows.map((row) => row.what);
   assertEquals(rows, ["step 0", "step 10", "step 20"]);
-  assertEquals(history.query({ kind: "link" }).length, 25);
+  assertEquals(history.query({ kind: "link" }).rows.length, 25);
   assertEquals(history.stats().dropped, { spared: 22 });
   sparing = false;
   await history.record(status("a", "well"));
-  assertEquals(history.query({ subject: "pods/d/a" }).at(-1)?.what, "well");
+  assertEquals(history.query({ subject: "pods/d/a" }).rows.at(-1)?.what, "well");
+});
+
+Deno.test("DurableHistory puts stamps right once the time is known", async () => {
+  const clock = new SimClock();
+  const store = new MemoryStore({ clock });
+  const history = new DurableHistory({ store, clock });
+  const yearsMs = 10 * 365 * 86_400_000;
+  const rightMs = clock.nowMs();
+  clock.jumpWall(-yearsMs);
+  await history.record(status("a", "early"));
+  await clock.advance(60_000);
+  await history.record(status("a", "later"));
+  await clock.advance(60_000);
+  clock.jumpWall(yearsMs);
+  await history.time.timeIsKnown(yearsMs);
+  await history.record(status("a", "after"));
+  const again = new DurableHistory({ store, clock });
+  const { rows } = again.query({ fromMs: rightMs });
+  assertEquals(rows.map(({ what, atMs, recordedAtMs }) => [what, atMs, recordedAtMs]), [
+    ["early", rightMs, rightMs - yearsMs],
+    ["later", rightMs + 60_000, rightMs - yearsMs + 60_000],
+    ["after", rightMs + 120_000, undefined],
+  ]);
+  const some = again.query({ fromMs: rightMs + 1, toMs: rightMs + 120_000 }).rows;
+  assertEquals(some.map((row) => row.what), ["later"]);
+});
+
+Deno.test("DurableHistory looks at so many rows at a time, and says where to go on", async () => {
+  const clock = new SimClock();
+  const history = new DurableHistory({ store: new MemoryStore({ clock }), clock });
+  for (let i = 0; i < 7; i++) await history.record(status(`p${i}`, "x"));
+  const subjects: string[] = [];
+  let pages = 0;
+  for (let after: number | undefined = -1; after !== undefined; pages++) {
+    const page = history.query({ after, limit: 3 });
+    subjects.push(...page.rows.map((row) => row.subject));
+    after = page.next;
+  }
+  assertEquals([subjects.length, new Set(subjects).size, pages], [7, 7, 3]);
 });
 
 Deno.test("DurableHistory is bounded, and a full disk stops nothing", async () => {
@@ -67,7 +106,7 @@ Deno.test("DurableHistory is bounded, and a full disk stops nothing", async () =
   assertEquals(history.stats().dropped, { quota: 3, refused: 1 });
   await clock.advance(61_000);
   store.bulk.expire();
-  assertEquals([history.query({}), history.stats().dropped.expired], [[], 5]);
+  assertEquals([history.query({}).rows, history.stats().dropped.expired], [[], 5]);
 });
 
 Deno.test("recordLink() keeps the ups and downs, not each attempt", async () => {
@@ -79,7 +118,7 @@ Deno.test("recordLink() keeps the ups and downs, not each attempt", async () => 
   for (state of ["dialing", "live", "backoff", "dialing", "backoff", "live"]) changes.notify();
   stop();
   await clock.settle();
-  assertEquals(history.query({}).map((row) => row.what), ["live", "backoff", "live"]);
+  assertEquals(history.query({}).rows.map((row) => row.what), ["live", "backoff", "live"]);
 });
 
 Deno.test("pods and events leave their history, what only repeats does not", async () => {
@@ -99,7 +138,7 @@ Deno.test("pods and events leave their history, what only repeats does not", asy
     await events.record({ involvedObject, type: "Normal", reason: "Pulled", message: "image" });
   }
   await records.recordGone(pod);
-  const rows = history.query({ subject: "pods/d/p" });
+  const { rows } = history.query({ subject: "pods/d/p" });
   assertEquals(rows.map((row) => [row.kind, row.what]), [
     ["pod_status", "Pending"],
     ["pod_status", "Running"],

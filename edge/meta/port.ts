@@ -163,8 +163,16 @@ export interface HistoryEntry {
 export interface HistoryRow extends HistoryEntry {
   /** Rises; `after` of the next page. */
   id: number;
-  /** Wall clock as it was then. */
+  /** Wall clock; put right where it was wrong and that was found out. */
   atMs: number;
+  /** What the clock said then, where that was wrong. */
+  recordedAtMs?: number;
+}
+
+export interface HistoryPage {
+  rows: HistoryRow[];
+  /** `after` of the next page; absent when there is nothing more to look at. */
+  next?: number;
 }
 
 export interface HistoryQuery {
@@ -192,7 +200,7 @@ export interface HistoryStats {
 export interface History {
   /** Resolves when it is on disk or counted as refused; never rejects. */
   record(entry: HistoryEntry): Promise<void>;
-  /** Oldest first. */
-  query(query: HistoryQuery): HistoryRow[];
+  /** Oldest first; may hold less than asked for, and say where to go on. */
+  query(query: HistoryQuery): HistoryPage;
   stats(): HistoryStats;
 }

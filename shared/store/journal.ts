@@ -8,6 +8,8 @@ import type { Disk, DiskFile } from "./disk.ts";
 import { encodeHeader, HEADER_BYTES, type SegmentHeader } from "./journal_format.ts";
 import { journalName, TMP_SUFFIX } from "./names.ts";
 
+const PAGE_BYTES = 4096;
+
 export interface JournalOptions {
   disk: Disk;
   dir: string;
@@ -109,7 +111,7 @@ export class Journal {
   async #extend(neededBytes: number): Promise<void> {
     const size = roundUp(this.#end + neededBytes, this.#chunkBytes);
     try {
-      await this.#file.writeAt(this.#allocated, new Uint8Array(size - this.#allocated));
+      await writeInPages(this.#file, this.#allocated, new Uint8Array(size - this.#allocated));
       await this.#file.syncData();
     } catch (error) {
       // Zeros behind the end harm nothing; giving the room back is a courtesy to a full disk.
@@ -138,10 +140,20 @@ export class Journal {
 async function writeWhole(disk: Disk, path: string, bytes: Uint8Array): Promise<void> {
   const file = await disk.open(path, "create");
   try {
-    await file.writeAt(0, bytes);
+    await writeInPages(file, 0, bytes);
     await file.syncData();
   } finally {
     file.close();
+  }
+}
+
+/**
+ * A page at a time: the kernel keeps what comes in one piece as one piece in its cache, and would
+ * count all of it as written with each small frame that changes it.
+ */
+async function writeInPages(file: DiskFile, offset: number, bytes: Uint8Array): Promise<void> {
+  for (let at = 0; at < bytes.length; at += PAGE_BYTES) {
+    await file.writeAt(offset + at, bytes.subarray(at, at + PAGE_BYTES));
   }
 }
 
