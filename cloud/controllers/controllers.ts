@@ -15,7 +15,9 @@ import type { Store } from "../../shared/store/port.ts";
 import type { DesiredSource, NodeSessions, ReportSink, SessionInfo } from "../hub/port.ts";
 import type { KubeClient } from "../kube/port.ts";
 import { DeltaCache } from "./delta_cache.ts";
+import { DevicePlacement } from "./device_placement.ts";
 import { DeviceReports } from "./device_reports.ts";
+import { DeviceReview } from "./device_review.ts";
 import { EventRecorder } from "./events.ts";
 import { LeaseKeeper } from "./leases.ts";
 import type { LossGuard } from "./loss_guard.ts";
@@ -136,7 +138,11 @@ export class Controllers {
     const common = { kube, pods, nodes, sessions, events, clock };
     this.#add("node lifecycle", new NodeLifecycle({ ...common, nodeGraceMs, startGraceMs }));
     this.#add("leases", new LeaseKeeper({ ...common, leaseRenewMs }));
+    this.#add("device placement", new DevicePlacement({ kube, devices, nodes }));
     if (settings.cluster === "remote") return;
+    const deviceEvents = new EventRecorder(kube, clock, random, "device-controller");
+    const review = new DeviceReview({ kube, devices, models, events: deviceEvents, clock });
+    this.#add("device review", review);
     const bindable = { ...storage, classes: follows(GVR.storageClasses) };
     this.#add(
       "scheduler",

@@ -74,7 +74,8 @@ export class DeviceIndex {
   }
 }
 
-function isSameForNode(a: Device, b: Device): boolean {
+/** True when nothing but status and bookkeeping differs. */
+export function isSameForNode(a: Device, b: Device): boolean {
   return deepEqual(seenByNode(a), seenByNode(b));
 }
 

@@ -69,7 +69,7 @@ export const DEVICE_COLUMNS: Readonly<Record<string, Column[]>> = {
     AGE,
     count("Properties", (object) => device(object).spec.properties?.length ?? 0, 1),
     text("Synced", synced, 1),
-    text("Accepted", accepted, 1),
+    text("Problem", problem, 1),
   ],
   DeviceStatus: [NAME, STATE, TWINS, LAST_ONLINE, AGE],
   DeviceModel: [
@@ -96,8 +96,8 @@ export const DEVICE_COLUMNS: Readonly<Record<string, Column[]>> = {
   ],
 };
 
-/** Whether the cloud has found the device to fit its model: the condition, or nothing yet. */
-function accepted(object: KubeObject): string {
-  const conditions = device(object).status?.conditions;
-  return conditions?.find(({ type }) => type === "Accepted")?.status ?? NONE;
+/** What the cloud has found wrong between the device and its model. */
+function problem(object: KubeObject): string {
+  const accepted = device(object).status?.conditions?.find(({ type }) => type === "Accepted");
+  return accepted?.status === "False" ? accepted.reason ?? "Unknown" : NONE;
 }
