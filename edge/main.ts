@@ -4,6 +4,7 @@ import type { ProgramSpec } from "../shared/cli/command.ts";
 import { runProgram } from "../shared/cli/run_program.ts";
 import { ACT_COMMANDS } from "./cli/acts.ts";
 import { DESCRIBE_COMMANDS } from "./cli/describe.ts";
+import { DEVICE_COMMANDS } from "./cli/devices.ts";
 import { DIAGNOSE_COMMAND } from "./cli/diagnose.ts";
 import { EXPLAIN_COMMANDS } from "./cli/explain.ts";
 import { GET_COMMAND } from "./cli/get.ts";
@@ -21,6 +22,7 @@ const PROGRAM: ProgramSpec = {
     ...RUN_COMMANDS,
     GET_COMMAND,
     ...DESCRIBE_COMMANDS,
+    ...DEVICE_COMMANDS,
     LOGS_COMMAND,
     ...EXPLAIN_COMMANDS,
     ...ACT_COMMANDS,

@@ -8,12 +8,15 @@ import { type Context, Hono } from "hono";
 import type { Changes } from "../../shared/async/wakeup.ts";
 import { type Clock, toTime } from "../../shared/clock.ts";
 import { AppError } from "../../shared/errors.ts";
+import { GVR } from "../../shared/k8s/gvr.ts";
 import type { Pod } from "../../shared/k8s/types.ts";
 import { KUBERNETES_VERSION } from "../../shared/version.ts";
+import { qualifiedResource } from "../../shared/wire/keys.ts";
 import type { Intents } from "../intents/port.ts";
-import type { Twins } from "../twins/port.ts";
+import type { DeviceName, Twins } from "../twins/port.ts";
 import { accessGuard, type Arrival } from "./access.ts";
 import { addDevices } from "./devices/routes.ts";
+import { type DeviceWhy, explainDevice } from "./devices/why.ts";
 import { addHistory } from "./history/routes.ts";
 import { apiGroups, apiResources, apiVersions } from "./kube/discovery.ts";
 import { LocalKube } from "./kube/handlers.ts";
@@ -210,8 +213,11 @@ function addSite(app: Hono, options: LocalApiOptions): void {
   });
   app.get("/v1/why/:kind/:namespace/:name", (c) => {
     const { kind, namespace, name } = c.req.param();
+    if (["device", "devices"].includes(kind)) {
+      return c.json(whyDevice({ namespace, name }, options));
+    }
     if (!["pod", "pods"].includes(kind)) {
-      throw new AppError("not_found", `Cannot explain ${kind}: known is pod`);
+      throw new AppError("not_found", `Cannot explain ${kind}: known are pod and device`);
     }
     const pod = pods.list().find((p) =>
       p.metadata.namespace === namespace && p.metadata.name === name
@@ -235,6 +241,25 @@ function why(pod: Pod, { facts, intents, objects, pods, clock }: LocalApiOptions
         o.metadata.namespace === namespace && o.metadata.name === wanted
       ),
     retryAt: inMs === undefined ? undefined : toTime(clock.nowMs() + Math.max(0, inMs)),
+  });
+}
+
+function whyDevice(device: DeviceName, options: LocalApiOptions): DeviceWhy {
+  const { facts, intents, objects } = options;
+  const twins = options.devices?.();
+  const summary = twins?.get(device);
+  if (!twins || !summary) {
+    throw new AppError("not_found", `devices "${device.namespace}/${device.name}" not found`);
+  }
+  return explainDevice({
+    device: summary,
+    definition: twins.definition(device),
+    twins: twins.twins(device),
+    intents: intents.list(),
+    link: facts.status().link,
+    holdsModel: objects.list(qualifiedResource(GVR.deviceModels)).some(({ metadata }) =>
+      metadata.namespace === device.namespace && metadata.name === summary.model
+    ),
   });
 }
 

@@ -39,7 +39,7 @@ export const DESCRIBE_COMMANDS: CommandSpec[] = [
 ];
 
 /** A heading of a block, or a name with its value; nested blocks are indented. */
-type Line = [name: string, value: string | Line[]];
+export type Line = [name: string, value: string | Line[]];
 
 async function describePod(invocation: Invocation, signal: AbortSignal): Promise<number> {
   const [name = ""] = invocation.operands;

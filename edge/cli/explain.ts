@@ -80,7 +80,7 @@ async function showWhy(invocation: Invocation, signal: AbortSignal): Promise<num
   return 0;
 }
 
-export function renderWhy({ summary, reasons }: Why): string {
+export function renderWhy({ summary, reasons }: Pick<Why, "summary" | "reasons">): string {
   // the first reason is in the summary
   return [summary, ...reasons.slice(1).map(({ message }) => `- ${message}`)].join("\n") + "\n";
 }

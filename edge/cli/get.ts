@@ -9,7 +9,6 @@ import type { KubeList, KubeObject } from "../../shared/k8s/types.ts";
 import { getHistory } from "./get_history.ts";
 import { LocalApiClient, SERVER_FLAGS } from "./local_api.ts";
 import { align } from "./table.ts";
-import { align } from "./table.ts";
 
 interface Kind {
   plural: string;
@@ -55,7 +54,7 @@ interface Table {
 
 export const GET_COMMAND: CommandSpec = {
   name: "get",
-  summary: "Show pods, nodes, configmaps, secrets (names), events or history of this node",
+  summary: "Show pods, nodes, devices, configmaps, secrets (names), events or history of this node",
   operands: "KIND [NAME]",
   operandsMin: 1,
   operandsMax: 2,

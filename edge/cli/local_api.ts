@@ -42,9 +42,16 @@ export class LocalApiClient {
   }
 
   /** The answer to an act, which shows the token of the data folder. */
-  async act(method: "POST" | "DELETE", path: string, signal: AbortSignal): Promise<Response> {
+  async act(
+    method: "POST" | "DELETE" | "PATCH",
+    path: string,
+    signal: AbortSignal,
+    body?: unknown,
+  ): Promise<Response> {
     const authorization = `Bearer ${await readApiToken(this.#dataDir)}`;
-    return await this.#ask(path, { method, signal, headers: { authorization } }, signal);
+    const init = { method, signal, headers: { authorization } };
+    const sent = body === undefined ? init : { ...init, body: JSON.stringify(body) };
+    return await this.#ask(path, sent, signal);
   }
 
   async #ask(path: string, init: RequestInit, signal: AbortSignal): Promise<Response> {
