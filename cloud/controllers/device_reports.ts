@@ -1,8 +1,8 @@
 /**
  * Writes what nodes report of their devices into DeviceStatus objects: one request a report,
- * decided without reading anything but the cache. The patch names the device's uid and replaces what
- * was reported before as a whole, so there is nothing to conflict with; the API server keeps an
- * object that would not change. Which report of a device is the latest is the hub's business.
+ * decided without reading anything but the cache. The patch names the device's uid and replaces
+ * what was reported before as a whole, so there is nothing to conflict with; the API server keeps
+ * an object that would not change. Which report of a device is the latest is the hub's business.
  */
 import { isAppError } from "../../shared/errors.ts";
 import type { Device, DeviceStatusBody } from "../../shared/k8s/devices.ts";

@@ -1,5 +1,8 @@
 /** What `kubectl explain` says of kinds and of the fields people ask about most, in our words. */
+import { DEVICE_DESCRIPTIONS } from "./device_descriptions.ts";
+
 export const DESCRIPTIONS: Readonly<Record<string, string>> = {
+  ...DEVICE_DESCRIPTIONS,
   ConfigMap: "Configuration in plain text or bytes, read by pods as files or variables.",
   "ConfigMap.binaryData": "Values in base64; keys must not stand in data too.",
   "ConfigMap.data": "Values in UTF-8 text.",
