@@ -22,7 +22,7 @@ export interface NodeWorld {
   node: Node | undefined;
   pods: Iterable<Pod>;
   devices?: Iterable<Device>;
-  /** The object behind a key that `neededKeys` gave, its volume or a DeviceModel, if it is there. */
+  /** The object behind a key that `neededKeys` gave, its volume or a model, if it is there. */
   find(key: string): KubeObject | undefined;
   /** Makes (or takes from a cache) the travelling item of an object. */
   item(key: string, object: KubeObject): DesiredItem;

@@ -12,7 +12,7 @@ async function inFolder(work: (dir: string) => Promise<void>): Promise<void> {
   }
 }
 
-Deno.test("a token is believed by its own key alone, over restarts, and only unchanged", async () => {
+Deno.test("a token is believed by its own key alone, over restarts, unchanged", async () => {
   await inFolder(async (dir) => {
     const random = new SystemRandom();
     const signer = await openTokenSigner(dir, random);

@@ -169,7 +169,7 @@ export class ContainerStarter {
     const facts = node.facts(pod, sandbox.ips);
     const env = resolveEnv(pod, container, node.source(pod), facts);
     const context = node.criContext();
-    const mounts = await volumes.mounts(container, given.volumes, env);
+    const mounts = await volumes.mounts(work.ref.uid, container, given.volumes, env);
     const targetId = targetOf(container, work.observed);
     const start = {
       attempt: action.attempt,

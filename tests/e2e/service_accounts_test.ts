@@ -1,6 +1,6 @@
 /**
- * Service account tokens as programs in pods and people with kubectl meet them: asked for, believed,
- * mounted, kept over a reboot without a cloud, and dead with their pod.
+ * Service account tokens as programs in pods and people with kubectl meet them: asked for,
+ * believed, mounted, kept over a reboot without a cloud, and dead with their pod.
  */
 import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
 import type { Pod } from "../../shared/k8s/types.ts";

@@ -122,7 +122,7 @@ Deno.test("bad token requests name the field", async () => {
   assertEquals(none.status, 404);
 });
 
-Deno.test("a new pod is given its account's volume and pull secrets, unless told not to", async () => {
+Deno.test("a new pod is given its account's volume and pull secrets, or told not to", async () => {
   await using server = await serverWithAccount();
   const account = { metadata: { name: "puller" }, imagePullSecrets: [{ name: "reg" }] };
   await server.call("POST", ACCOUNTS, account, { expect: 201 });

@@ -1,16 +1,19 @@
 /**
- * PersistentVolumeClaims bound to volumes that lie on this node: `local` and `hostPath`. Which path
- * a claim stands for is decided purely from the two objects; what is missing, not bound or of
- * another kind is an AppError that names it.
+ * PersistentVolumeClaims bound to volumes this node can use: `local`, `hostPath` and `nfs`. What a
+ * claim stands for is decided purely from the two objects; what is missing, not bound or of another
+ * kind is an AppError that names it.
  */
 import { AppError } from "../../../shared/errors.ts";
 import type { KubeObject, Pod, Volume } from "../../../shared/k8s/types.ts";
+import type { NfsExport } from "./mounter.ts";
 
 /** Objects of the pod's namespace and of the cluster, by name. */
 export interface StorageSource {
   claim(name: string): KubeObject | undefined;
   volume(name: string): KubeObject | undefined;
 }
+
+export type Claimed = ClaimedPath | { nfs: NfsExport; readOnly: boolean };
 
 export interface ClaimedPath {
   path: string;
@@ -31,8 +34,21 @@ interface PersistentVolume extends KubeObject {
     claimRef?: { uid?: string };
     local?: { path?: string };
     hostPath?: { path?: string; type?: string };
+    nfs?: NfsVolume;
+    mountOptions?: string[];
     [source: string]: unknown;
   };
+}
+
+export interface NfsVolume {
+  server?: string;
+  path?: string;
+  readOnly?: boolean;
+}
+
+export function toExport(nfs: NfsVolume, options: readonly string[]): NfsExport {
+  const { server = "", path = "", readOnly = false } = nfs;
+  return { server, path, readOnly, options };
 }
 
 /** The claim a volume names; undefined when it is of another kind. */
@@ -53,7 +69,7 @@ export function claimedPath(
   wanted: { name: string; readOnly: boolean },
   namespace: string,
   storage: StorageSource,
-): ClaimedPath {
+): Claimed {
   const title = `error processing PVC ${namespace}/${wanted.name}`;
   const claim: Claim | undefined = storage.claim(wanted.name);
   if (!claim) throw problem(title, `persistentvolumeclaim "${wanted.name}" not found`);
@@ -70,7 +86,7 @@ export function claimedPath(
   }
   const volume: PersistentVolume | undefined = storage.volume(volumeName);
   if (!volume) throw problem(title, `persistentvolume "${volumeName}" not found`);
-  const { claimRef, local, hostPath } = volume.spec ?? {};
+  const { claimRef, local, hostPath, nfs, mountOptions = [] } = volume.spec ?? {};
   if (claimRef?.uid && claimRef.uid !== claim.metadata.uid) {
     throw problem(title, `persistentvolume "${volumeName}" is bound to another claim`);
   }
@@ -79,7 +95,8 @@ export function claimedPath(
   if (hostPath?.path) {
     return { path: hostPath.path, type: hostPath.type ?? "", readOnly, takesGroup: false };
   }
-  throw problem(title, `persistentvolume "${volumeName}" is neither local nor hostPath`);
+  if (nfs) return { nfs: toExport(nfs, mountOptions), readOnly: readOnly || nfs.readOnly === true };
+  throw problem(title, `persistentvolume "${volumeName}" is neither local, hostPath nor nfs`);
 }
 
 function problem(title: string, why: string): AppError {

@@ -11,9 +11,9 @@ import { MountPropagation } from "../../../shared/gen/runtime/v1/api_pb.ts";
 import { expand } from "../env.ts";
 import type { MountInit } from "../to_cri.ts";
 import { writeAtomically } from "./atomic_writer.ts";
-import { claimedPath, claimOf, type StorageSource } from "./claim.ts";
+import { claimedPath, claimOf, type NfsVolume, type StorageSource, toExport } from "./claim.ts";
 import { prepareHostPath } from "./host_path.ts";
-import type { Mounter } from "./mounter.ts";
+import type { Mounter, NfsExport } from "./mounter.ts";
 import { giveToGroup } from "./ownership.ts";
 import { isSafeName } from "./paths.ts";
 import { type PayloadContext, volumePayload } from "./payload.ts";
@@ -76,7 +76,9 @@ export class PodVolumes {
       return { path: volume.hostPath.path, readOnly: false };
     }
     const claim = claimOf(volume, context.pod);
-    if (claim) return await this.#prepareClaim(claim, context);
+    if (claim) return await this.#prepareClaim(claim, context, path);
+    const nfs = volume.nfs as NfsVolume | undefined; // core/v1
+    if (nfs) return await this.#prepareNfs(toExport(nfs, []), path, nfs.readOnly === true);
     if (volume.emptyDir) {
       await this.#prepareEmptyDir(path, volume.emptyDir, context.pod);
       return { path, readOnly: false };
@@ -96,15 +98,22 @@ export class PodVolumes {
   async #prepareClaim(
     claim: { name: string; readOnly: boolean },
     { pod, storage }: PayloadContext,
+    point: string,
   ): Promise<PreparedVolume> {
-    const { path, type, readOnly, takesGroup } = claimedPath(
-      claim,
-      pod.metadata.namespace ?? "default",
-      storage ?? NO_STORAGE,
-    );
+    const { namespace = "default" } = pod.metadata;
+    const claimed = claimedPath(claim, namespace, storage ?? NO_STORAGE);
+    if ("nfs" in claimed) return await this.#prepareNfs(claimed.nfs, point, claimed.readOnly);
+    const { path, type, readOnly, takesGroup } = claimed;
     await prepareHostPath(path, type);
     const gid = pod.spec.securityContext?.fsGroup;
     if (takesGroup && gid !== undefined) await giveToGroup(path, gid);
+    return { path, readOnly };
+  }
+
+  /** What lies there belongs to the server: it is given to no group. */
+  async #prepareNfs(source: NfsExport, path: string, readOnly: boolean): Promise<PreparedVolume> {
+    await makeFolder(path);
+    await this.#mounter.mountNfs(source, path);
     return { path, readOnly };
   }
 
@@ -138,12 +147,13 @@ export class PodVolumes {
 
   /** The mounts a container asks for; AppError when one names no volume or leaves it. */
   async mounts(
+    uid: string,
     container: Container,
     volumes: PreparedVolumes,
     env: ReadonlyMap<string, string>,
   ): Promise<MountInit[]> {
     const mounts: MountInit[] = [];
-    for (const mount of container.volumeMounts ?? []) {
+    for (const [index, mount] of (container.volumeMounts ?? []).entries()) {
       const volume = volumes.get(mount.name);
       if (!volume) {
         throw new AppError(
@@ -154,12 +164,34 @@ export class PodVolumes {
       const part = mount.subPathExpr ? expand(mount.subPathExpr, env) : mount.subPath;
       mounts.push({
         containerPath: mount.mountPath.startsWith("/") ? mount.mountPath : `/${mount.mountPath}`,
-        hostPath: part ? await resolveSubPath(volume.path, part) : volume.path,
+        hostPath: part
+          ? await this.#subPath(volume.path, part, [uid, mount.name, container.name, index])
+          : volume.path,
         readonly: volume.readOnly || mount.readOnly === true,
         propagation: propagation(mount),
       });
     }
     return mounts;
+  }
+
+  /**
+   * A part of a volume. What the runtime is given is a mount of our own that shows it, so that a
+   * container that swaps a folder for a link between look and mount gains nothing.
+   */
+  async #subPath(
+    root: string,
+    part: string,
+    [uid, volume, container, index]: readonly [string, string, string, number],
+  ): Promise<string> {
+    const resolved = await resolveSubPath(root, part);
+    if (!isSafeName(container)) {
+      throw new AppError("invalid", `container name must be a DNS label, got "${container}"`);
+    }
+    const target = `${this.podDir(uid)}/volume-subpaths/${volume}/${container}/${index}`;
+    const isWithin = await this.#mounter.bindWithin(await Deno.realPath(root), resolved, target);
+    if (isWithin === undefined) return resolved;
+    if (!isWithin) throw new AppError("invalid", `subPath "${part}" leaves its volume`);
+    return target;
   }
 
   /** Uids that have a folder here. */

@@ -173,6 +173,7 @@ Deno.test("PodVolumes prepares again and again, and removes without a trace", ()
     await volumes.prepare(made);
     assertEquals(await Deno.readTextFile(`${prepared.get("e")!.path}/kept`), "yes");
     const mounts = await volumes.mounts(
+      "uid-1",
       {
         name: "c",
         volumeMounts: [
@@ -261,7 +262,7 @@ Deno.test("a claim stands for the local or hostPath volume it is bound to", asyn
     const claims: Record<string, KubeObject> = {
       good: claim("pv-local"),
       host: claim("pv-host"),
-      nfs: claim("pv-nfs"),
+      csi: claim("pv-csi"),
       lost: claim("pv-none"),
       stolen: claim("pv-stolen"),
       waits: { metadata: {}, spec: {}, status: { phase: "Pending" } },
@@ -273,7 +274,7 @@ Deno.test("a claim stands for the local or hostPath volume it is bound to", asyn
         metadata: {},
         spec: { hostPath: { path: `${dir}/new`, type: "DirectoryOrCreate" } },
       },
-      "pv-nfs": { metadata: {}, spec: { nfs: { server: "s", path: "/" } } },
+      "pv-csi": { metadata: {}, spec: { csi: { driver: "d" } } },
       "pv-stolen": { metadata: {}, spec: { claimRef: { uid: "another" }, local: { path: dir } } },
     };
     const storage = {
@@ -298,7 +299,7 @@ Deno.test("a claim stands for the local or hostPath volume it is bound to", asyn
       ["absent", 'persistentvolumeclaim "absent" not found'],
       ["waits", 'PVC is not bound: phase "Pending", volume ""'],
       ["lost", 'persistentvolume "pv-none" not found'],
-      ["nfs", 'persistentvolume "pv-nfs" is neither local nor hostPath'],
+      ["csi", 'persistentvolume "pv-csi" is neither local, hostPath nor nfs'],
       ["stolen", 'persistentvolume "pv-stolen" is bound to another claim'],
     ];
     for (const [name, why] of refusals) {
@@ -320,7 +321,7 @@ function claim(volumeName: string): KubeObject {
   return { metadata: { uid: "c-1" }, spec: { volumeName }, status: { phase: "Bound" } };
 }
 
-Deno.test("a token is the one sent for its audience; one that is not there is waited for", () => {
+Deno.test("a token is the one sent for its audience; without it the pod waits", () => {
   const source = { audience: "vault", expirationSeconds: 600, path: "t" };
   const volume = { name: "v", projected: { sources: [{ serviceAccountToken: source }] } };
   const token = { expirationSeconds: 600, issuedAtMs: 0, expiresAtMs: 1, token: "old" };
