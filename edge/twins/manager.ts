@@ -230,7 +230,8 @@ export class TwinManager implements Twins {
     }
     const { events, rejections } = decide(batch.facts, command, this.#options.clock.nowMs());
     const refused = rejections.length > 0 && events.length === 0;
-    if (!refused && command.kind !== "expire") this.#hear(entry);
+    const isWord = command.kind === "report" || command.kind === "state";
+    if (!refused && isWord) this.#hear(entry);
     batch.apply(events);
     if (beside && !refused) batch.add(beside.ops, beside.stage?.());
     return { events, rejections };
