@@ -81,6 +81,13 @@ export class Hub {
     this.#services.register(router);
   }
 
+  /** Begins a session whose call did not come through the router. */
+  openSession(
+    ...call: Parameters<HubServices["openSession"]>
+  ): ReturnType<HubServices["openSession"]> {
+    return this.#services.openSession(...call);
+  }
+
   /** Tells every session that the hub stops; `joined` waits for their ends. */
   endSessions(): void {
     for (const session of this.#registry.sessions()) {

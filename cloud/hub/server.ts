@@ -14,6 +14,7 @@ import type { TrafficTotals } from "../../shared/wire/traffic.ts";
 import { Hub, type HubOptions } from "./hub.ts";
 import { PEER, peerOf } from "./peer.ts";
 import type { NodeSessions } from "./port.ts";
+import { serveSessionCall, SESSION_PATH } from "./session_call.ts";
 
 /** Calls at once on one connection: a session, a tunnel, a renewal, and room. */
 const CALLS_PER_CONNECTION_MAX = 16;
@@ -106,6 +107,15 @@ export class HubServer {
   }
 
   #handler() {
+    const others = this.#connectHandler();
+    return (request: http2.Http2ServerRequest, response: http2.Http2ServerResponse) => {
+      if (request.url !== SESSION_PATH) return others(request, response);
+      // it never rejects
+      void serveSessionCall(request, response, (...call) => this.#hub.openSession(...call));
+    };
+  }
+
+  #connectHandler() {
     return connectNodeAdapter({
       routes: (router) => this.#hub.register(router),
       readMaxBytes: HUB_MESSAGE_BYTES_MAX,

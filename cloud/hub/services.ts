@@ -21,7 +21,7 @@ import {
 } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import { toConnectError } from "../../shared/wire/rpc_errors.ts";
 import type { TrafficCounters } from "../../shared/wire/traffic.ts";
-import { PEER } from "./peer.ts";
+import { PEER, type Peer } from "./peer.ts";
 import type { NodeIdentities, TunnelEnd } from "./port.ts";
 import type { SessionRegistry } from "./registry.ts";
 import type { NodeSession, SessionOptions } from "./session.ts";
@@ -61,10 +61,11 @@ export class HubServices {
       enroll: (request) => mapErrors(() => this.#enroll(request)),
     });
     router.service(HubService, {
-      session: (requests, context) => mapStreamErrors(this.#session(requests, context)),
+      session: (requests, context) =>
+        mapStreamErrors(this.#session(requests, context.values.get(PEER))),
       renew: (request, context) =>
         mapErrors(async () => {
-          const { node, shown } = await this.#identify(context, "renew");
+          const { node, shown } = await this.#identify(context.values.get(PEER), "renew");
           const certificate = await identities.renew(node, request.certificateRequest, shown);
           return { certificate, caCertificate: identities.authorityCertificate };
         }),
@@ -97,21 +98,27 @@ export class HubServices {
     }
   }
 
-  async *#session(
+  /** Begins a session; what it gives is what the node is told, to its end. */
+  async openSession(
     requests: AsyncIterable<SessionRequest>,
-    context: HandlerContext,
-  ): AsyncGenerator<SessionResponse, void, void> {
+    peer: Peer,
+  ): Promise<AsyncIterable<SessionResponse>> {
     const { registry, openSession, own } = this.#options;
-    const peer = context.values.get(PEER);
-    const { node, keyHash } = await this.#identify(context, "session");
+    const { node, keyHash } = await this.#identify(peer, "session");
     const { first, rest } = await this.#begin(requests);
     if (first.message.case !== "hello") throw new AppError("invalid", "Hello must come first");
     checkHello(first.message.value);
     const session = openSession({ node, keyHash, peer, hello: first.message.value });
     await registry.admit(session);
-    const done = session.run(rest).finally(() => registry.remove(session));
-    own(done);
-    yield* session.outgoing;
+    own(session.run(rest).finally(() => registry.remove(session)));
+    return session.outgoing;
+  }
+
+  async *#session(
+    requests: AsyncIterable<SessionRequest>,
+    peer: Peer,
+  ): AsyncGenerator<SessionResponse, void, void> {
+    yield* await this.openSession(requests, peer);
   }
 
   async *#tunnel(
@@ -119,7 +126,7 @@ export class HubServices {
     context: HandlerContext,
   ): AsyncGenerator<TunnelResponse, void, void> {
     const { registry, openTunnel, traffic, own } = this.#options;
-    const { node } = await this.#identify(context, "session");
+    const { node } = await this.#identify(context.values.get(PEER), "session");
     const { first, rest } = await this.#begin(requests);
     const hello = first.frame?.kind;
     if (hello?.case !== "hello") throw new AppError("invalid", "Tunnel's hello must come first");
@@ -138,8 +145,7 @@ export class HubServices {
     }
   }
 
-  async #identify(context: HandlerContext, purpose: "session" | "renew") {
-    const { certificate } = context.values.get(PEER);
+  async #identify({ certificate }: Peer, purpose: "session" | "renew") {
     if (!certificate) {
       throw new AppError("unauthenticated", "A client certificate is needed: enrol first");
     }
