@@ -56,6 +56,9 @@ siteTest("pods outlive their runtime, and come back after it all ended", async (
   }
   for (const name of NAMES) await site.podRuns(name);
   const beat = (name: string) => Deno.readTextFile(join(host, name));
+  await until(async () => (await Promise.all(NAMES.map(beat))).every((stamp) => stamp !== ""), {
+    what: "a first beat of every pod",
+  });
 
   await t.step("containerd killed: the pods go on, the node says so, all are adopted", async () => {
     const before = await idsOf(site);
