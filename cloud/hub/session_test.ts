@@ -120,7 +120,7 @@ Deno.test("who waits for a tunnel is told when the session ends", async () => {
   await withSession(async ({ session, beat }) => {
     await beat();
     wanted = session.whenTunnel(new AbortController().signal);
-    wanted.catch(() => {}); // looked at below
+    void wanted.catch(() => {}); // looked at below
   });
   await assertRejects(() => wanted!, AppError, "it opens no tunnel");
 });

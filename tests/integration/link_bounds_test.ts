@@ -58,7 +58,7 @@ async function goneAway(node: RawNode): Promise<string> {
   return last.value.message;
 }
 
-Deno.test("a message of exactly the bound passes, one byte more ends its session only", async () => {
+Deno.test("a message of exactly the bound passes, a larger one ends its session only", async () => {
   await withNeighbour(async (world, enrolled) => {
     using exact = new RawNode(world.address, enrolled);
     exact.hello("i", 1n);
