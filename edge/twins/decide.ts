@@ -23,6 +23,8 @@ import { checkMetadata, checkValue, meansSame } from "./values.ts";
 
 /** ECMAScript's and everybody's last day. */
 const TIME_MS_MAX = 8.64e15;
+/** Edits of the site that one after them remembers. */
+const PASSED_MAX = 16;
 /** Metadata that differs with every reading of the same value. */
 const STAMP_KEYS: readonly string[] = ["timestamp"];
 
@@ -136,6 +138,9 @@ function decideDesire(
   if (before.overruled !== undefined && desired && before.desired?.value === desired.value) {
     return changed(property, before, settled(before)); // the site's value became the cloud's
   }
+  if (desired && before.passed?.includes(desired.value)) {
+    return changed(property, before, { ...before, overruled: desired.value });
+  }
   return changed(property, before, withDesired(before, desired, { source: "cloud", nowMs }));
 }
 
@@ -156,7 +161,14 @@ function decideSiteDesire(
     ? before.desired?.value ?? null
     : before.overruled;
   const after = withDesired(before, { value }, { source: "site", nowMs, intent });
-  return changed(property, before, { ...after, overruled });
+  const passed = before.overruled === undefined || !before.desired
+    ? []
+    : [...before.passed ?? [], before.desired.value].slice(-PASSED_MAX);
+  return changed(property, before, {
+    ...after,
+    overruled,
+    ...(passed.length > 0 ? { passed } : {}),
+  });
 }
 
 function decideSettle(

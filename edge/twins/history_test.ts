@@ -28,12 +28,10 @@ Deno.test("history is told by property, kind and time, page by page", async () =
   assertEquals(await values(world, { kind: "added" }), ["uid-a"]);
   assertEquals(await values(world, { kind: "state" }), ["online"]);
   const pages: HistoryAnswer[] = [];
-  for (let after: number | undefined;;) {
-    const question = { property: "serial", limit: 2, ...(after === undefined ? {} : { after }) };
-    const page = await world.twins.history(named("a"), question);
+  for (let after = -1; pages.at(-1)?.next !== undefined || pages.length === 0;) {
+    const page = await world.twins.history(named("a"), { property: "serial", limit: 2, after });
     pages.push(page);
-    if (page.next === undefined) break;
-    after = page.next;
+    after = page.next ?? after;
   }
   assertEquals(pages.flatMap(({ points }) => points.map((point) => point.kind)).length, 6);
   await assertRejects(() => world.twins.history(named("none"), {}), AppError, "not found");

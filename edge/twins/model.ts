@@ -49,6 +49,8 @@ export interface Twin {
   reported?: Reported;
   /** What the Device desires (null: nothing) while an edit of the site stands over it. */
   overruled?: string | null;
+  /** What the site asked for in between: the cloud may be on its way there, which is no news. */
+  passed?: readonly string[];
 }
 
 export const EMPTY_TWIN: Twin = Object.freeze({ desiredVersion: 0 });

@@ -1,6 +1,6 @@
 /**
  * How twins and devices lie in the store. Short arrays, because a twin's row is written with every
- * change: `[desiredVersion, desired, reported, overruled?]`, where desired is
+ * change: `[desiredVersion, desired, reported, overruled?, passed?]`, where desired is
  * `[value, version, atMs, source, metadata?, intent?]` and reported
  * `[value, version, atMs, desiredVersion, metadata?]`, and 0 stands for none. Pure.
  */
@@ -15,7 +15,10 @@ export const DEVICES_BUCKET = "devices/v1";
 type Metadata = Record<string, string>;
 type DesiredRow = [string, number, number, 0 | 1, (Metadata | 0)?, string?];
 type ReportedRow = [string, number, number, number, Metadata?];
-export type TwinRow = [number, DesiredRow | 0, ReportedRow | 0, (string | null)?];
+export type TwinRow = [
+  ...[number, DesiredRow | 0, ReportedRow | 0],
+  ...[] | [string | null] | [string | null, readonly string[]],
+];
 
 /**
  * `[uid, digest, Device version, model version, state, stateAtMs, lastOnlineMs, model, cycleMs,
@@ -52,8 +55,9 @@ export function twinKey(device: string, property: string): string {
   return `${device}/${property}`;
 }
 
-export function encodeTwin({ desired, desiredVersion, reported, overruled }: Twin): TwinRow {
-  const row: TwinRow = [desiredVersion, 0, 0];
+export function encodeTwin(twin: Twin): TwinRow {
+  const { desired, desiredVersion, reported, overruled, passed } = twin;
+  const row: [number, DesiredRow | 0, ReportedRow | 0] = [desiredVersion, 0, 0];
   if (desired) {
     const { value, version, atMs, source, metadata, intent } = desired;
     row[1] = [value, version, atMs, source === "site" ? 1 : 0];
@@ -65,16 +69,18 @@ export function encodeTwin({ desired, desiredVersion, reported, overruled }: Twi
     row[2] = [value, version, atMs, under];
     if (metadata) row[2].push(metadata);
   }
-  if (overruled !== undefined) row.push(overruled);
-  return row;
+  if (overruled === undefined) return row;
+  return passed ? [...row, overruled, passed] : [...row, overruled];
 }
 
-export function decodeTwin([desiredVersion, desired, reported, overruled]: TwinRow): Twin {
+export function decodeTwin(row: TwinRow): Twin {
+  const [desiredVersion, desired, reported, overruled, passed] = row;
   return {
     desiredVersion,
     ...(desired ? { desired: decodeDesired(desired) } : {}),
     ...(reported ? { reported: decodeReported(reported) } : {}),
     ...(overruled === undefined ? {} : { overruled }),
+    ...(passed ? { passed } : {}),
   };
 }
 
