@@ -3,22 +3,29 @@
  * anything that must hold did not; the line to run that seed again is printed with it.
  *
  *     deno task sim --seed 42 --days 1 --nodes 3        one seed, every line of it with --trace
- *     deno task sim --seeds 50                          seeds 1 to 50
- *     deno task sim --offline --days 400                one long night
+ *     deno task sim --seeds 24 --days 2 --nodes 3       seeds 1 to 24 (from another with --seed)
+ *     deno task sim --offline --days 400 --nodes 1      one long night
+ *
+ * Calm hours follow each round of faults, 12 at most or as `--calm` says.
  */
+import process from "node:process";
 import { parseArgs } from "@std/cli/parse-args";
 import { SystemClock } from "../shared/clock.ts";
-import { runSim, type SimResult } from "../tests/sim/run.ts";
+import { CALM_HOURS, CONVERGE_MS, runSim, type SimResult } from "../tests/sim/run.ts";
+import { QUEUE, QUEUES } from "../tests/sim/queues.ts";
 
 const RECENT_LINES = 40;
 
 const flags = parseArgs(Deno.args, {
-  string: ["seed", "seeds", "days", "nodes"],
+  string: ["seed", "seeds", "days", "nodes", "calm"],
   boolean: ["offline", "trace", "help"],
-  default: { days: "0.05", nodes: "2" },
+  default: { days: "0.05", nodes: "2", calm: String(CALM_HOURS) },
 });
 if (flags.help) {
-  console.log("deno task sim [--seed N | --seeds N] [--days D] [--nodes N] [--offline] [--trace]");
+  console.log(
+    "deno task sim [--seed N] [--seeds N] [--days D] [--nodes N] [--calm HOURS] [--offline] " +
+      "[--trace]",
+  );
   Deno.exit(0);
 }
 
@@ -26,11 +33,14 @@ const first = flags.seed === undefined ? 1 : whole("seed", String(flags.seed));
 const count = flags.seeds === undefined ? 1 : whole("seeds", String(flags.seeds));
 const days = positive("days", String(flags.days));
 const nodes = whole("nodes", String(flags.nodes));
+const calmHours = Number(flags.calm);
+if (!(calmHours >= 0)) refuse("calm", String(flags.calm), "hours, 0 or more");
 const clock = new SystemClock();
 const totals = new Map<string, number>();
 const highest = new Map<string, number>();
 const failed: SimResult[] = [];
 const beganMs = clock.monotonicMs();
+const memory = { startBytes: 0, endBytes: 0 };
 let virtualDays = 0;
 let rounds = 0;
 
@@ -39,6 +49,7 @@ for (let seed = first; seed < first + count; seed++) {
     seed,
     days,
     nodes,
+    calmHours,
     isOffline: flags.offline === true,
     ...flags.trace ? { onLine: (line: string) => console.log(line) } : {},
   });
@@ -46,6 +57,8 @@ for (let seed = first; seed < first + count; seed++) {
   rounds += result.rounds;
   for (const [what, n] of result.counts) totals.set(what, (totals.get(what) ?? 0) + n);
   for (const [what, n] of result.highest) highest.set(what, Math.max(highest.get(what) ?? 0, n));
+  if (seed === first) memory.startBytes = result.memory.startBytes;
+  memory.endBytes = result.memory.endBytes;
   const verdict = result.violations.length === 0 ? "ok" : "VIOLATED";
   console.log(`seed ${seed}: ${verdict}, trace ${result.digest.slice(0, 16)}`);
   if (result.violations.length > 0) {
@@ -60,7 +73,10 @@ function tellFailure({ seed, violations, recent }: SimResult): void {
   for (const each of violations) console.log(`  ${each}`);
   for (const line of recent.slice(-RECENT_LINES)) console.log(`    ${line}`);
   const offline = flags.offline ? " --offline" : "";
-  console.log(`  again: deno task sim --seed ${seed} --days ${days} --nodes ${nodes}${offline}`);
+  const calm = calmHours === CALM_HOURS ? "" : ` --calm ${calmHours}`;
+  console.log(
+    `  again: deno task sim --seed ${seed} --days ${days} --nodes ${nodes}${calm}${offline}`,
+  );
 }
 
 function tellSummary(): void {
@@ -70,15 +86,38 @@ function tellSummary(): void {
   const violations = failed.reduce((sum, each) => sum + each.violations.length, 0);
   console.log(`
 seeds            ${count} (from ${first}), ${nodes} nodes each
-virtual days     ${virtualDays.toFixed(2)} in ${seconds.toFixed(0)} s
-rounds           ${rounds}, each healed and converged
+virtual days     ${virtualDays.toFixed(2)} in ${seconds.toFixed(0)} s (${cpuSeconds()} s of CPU)
+${history()}
 faults           ${faults.reduce((sum, [, n]) => sum + n, 0)}`);
   for (const [what, n] of faults.sort(([, a], [, b]) => b - a)) tell(what, n);
   console.log("operations and outcomes");
   for (const [what, n] of [...totals].sort()) if (!what.startsWith("fault: ")) tell(what, n);
+  console.log("queues: highest seen, of their bound");
+  for (const { name, bound } of QUEUES) {
+    tell(`of ${bound}: ${name}`, highest.get(`${QUEUE}${name}`) ?? 0);
+  }
   console.log("highest seen");
-  for (const [what, n] of [...highest].sort()) tell(what, n);
-  console.log(`violations       ${violations}`);
+  for (const [what, n] of [...highest].sort()) if (!what.startsWith(QUEUE)) tell(what, n);
+  const megabytes = (bytes: number) => (bytes / 1e6).toFixed(0);
+  const { startBytes, endBytes } = memory;
+  console.log(
+    `memory in use    ${megabytes(startBytes)} MB after the first start, ` +
+      `${megabytes(endBytes)} MB at the end
+violations       ${violations}`,
+  );
+}
+
+function history(): string {
+  const within = `within ${CONVERGE_MS / 60_000} virtual minutes`;
+  if (flags.offline) {
+    return `history          ${count} x cut off for ${days} days; converged ${within} of healing`;
+  }
+  return `rounds           ${rounds} of faults; each converged ${within} of healing`;
+}
+
+function cpuSeconds(): string {
+  const { user, system } = process.cpuUsage();
+  return ((user + system) / 1e6).toFixed(0);
 }
 
 function tell(what: string, n: number): void {

@@ -20,11 +20,20 @@ export type SessionVerdict =
   | { kind: "probe" }
   | { kind: "refuse"; reason: string };
 
+/** `last` is the session of this node that was accepted last, whether it is there or not. */
 export function judgeSession(
   present: SessionClaim | undefined,
   next: SessionClaim,
+  last: SessionClaim | undefined,
 ): SessionVerdict {
-  if (!present) return { kind: "accept" };
+  // a session that was on its way for long may come when its successors have come and gone
+  const isLate = last?.instanceId === next.instanceId && last.keyHash === next.keyHash &&
+    next.sessionNumber <= last.sessionNumber;
+  if (!present) {
+    return isLate
+      ? { kind: "refuse", reason: "a newer session of the same process has been here" }
+      : { kind: "accept" };
+  }
   if (present.keyHash !== next.keyHash) return { kind: "replace" };
   if (present.instanceId !== next.instanceId) return { kind: "probe" };
   if (next.sessionNumber > present.sessionNumber) return { kind: "replace" };

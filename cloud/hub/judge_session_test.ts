@@ -14,6 +14,14 @@ const cases: [string, SessionClaim | undefined, Partial<SessionClaim>, string][]
 
 for (const [name, now, next, want] of cases) {
   Deno.test(`judgeSession(): ${name}`, () => {
-    assertEquals(judgeSession(now, { ...present, ...next }).kind, want);
+    assertEquals(judgeSession(now, { ...present, ...next }, now).kind, want);
   });
 }
+
+Deno.test("judgeSession(): a late session is refused when its successor has gone already", () => {
+  const kindOf = (next: Partial<SessionClaim>) =>
+    judgeSession(undefined, { ...present, ...next }, present).kind;
+  assertEquals(kindOf({ sessionNumber: 4n }), "refuse");
+  assertEquals(kindOf({ sessionNumber: 6n }), "accept");
+  assertEquals(kindOf({ sessionNumber: 1n, instanceId: "b" }), "accept");
+});

@@ -4,7 +4,7 @@ import { Changes } from "../../shared/async/wakeup.ts";
 import { AppError } from "../../shared/errors.ts";
 import { GoAwayReason } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import { roomLogger } from "../../shared/log.ts";
-import { judgeSession } from "./judge_session.ts";
+import { judgeSession, type SessionClaim } from "./judge_session.ts";
 import type { NodeSessions, SessionInfo } from "./port.ts";
 import type { NodeSession } from "./session.ts";
 
@@ -22,6 +22,8 @@ export interface SessionRegistryOptions {
 export class SessionRegistry implements NodeSessions {
   readonly #options: SessionRegistryOptions;
   readonly #sessions = new Map<string, NodeSession>();
+  /** The session of each node that was accepted last; the longest unseen are forgotten. */
+  readonly #last = new Map<string, SessionClaim>();
   readonly #mutex = new KeyedMutex();
   readonly #changes = new Changes();
 
@@ -34,7 +36,7 @@ export class SessionRegistry implements NodeSessions {
     const { node } = session;
     await this.#mutex.run(node, async () => {
       const present = this.#sessions.get(node);
-      const verdict = judgeSession(present, session);
+      const verdict = judgeSession(present, session, this.#last.get(node));
       if (verdict.kind === "refuse") {
         throw new AppError("stale", `Cannot begin session of node ${node}: ${verdict.reason}`);
       }
@@ -52,8 +54,18 @@ export class SessionRegistry implements NodeSessions {
       }
       present?.end(GoAwayReason.REPLACED, "A newer session of this node took over");
       this.#sessions.set(node, session);
+      this.#remember(session);
     });
     this.#changes.notify();
+  }
+
+  #remember({ node, instanceId, sessionNumber, keyHash }: NodeSession): void {
+    this.#last.delete(node);
+    this.#last.set(node, { instanceId, sessionNumber, keyHash });
+    const oldest = this.#last.keys().next().value;
+    if (this.#last.size > 2 * this.#options.sessionsMax && oldest !== undefined) {
+      this.#last.delete(oldest);
+    }
   }
 
   /** Forgets `session`, unless another has its place already. */

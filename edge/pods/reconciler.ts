@@ -33,7 +33,7 @@ export interface ReconcilerOptions extends WorkerDeps {
   staticsSettled: () => boolean;
 }
 
-/** With events, listing only catches what they missed; a broken stream is followed by one at once. */
+/** With events, listing catches what they missed; a broken stream is followed by one at once. */
 const SCAN_MS_WITH_EVENTS = 60_000;
 /** Between two full scans only ended containers are listed: on a quiet node that is nothing. */
 const SCANS_PER_FULL_SCAN = 5;

@@ -3,17 +3,25 @@
  * what containers start, what the cloud applies), the rest when a machine comes up, now and then,
  * and after healing.
  */
+import { createHash } from "node:crypto";
 import type { Cloud } from "../../cloud/assemble.ts";
 import type { Hub } from "../../cloud/hub/hub.ts";
 import type { ReportSink } from "../../cloud/hub/port.ts";
 import type { Edge } from "../../edge/assemble.ts";
 import { LABEL } from "../../edge/pods/marks.ts";
-import type { SessionRequest, SessionResponse } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
+import type {
+  ReportAck,
+  SessionRequest,
+  SessionResponse,
+} from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import { errorChain } from "../../shared/errors.ts";
 import type { KubeObject } from "../../shared/k8s/types.ts";
-import { encodeBody } from "../../shared/wire/codec.ts";
-import { fakeDigest } from "../../edge/cri/fake_images.ts";
+import { decodeAckRanges } from "../../shared/wire/ack_ranges.ts";
+import { canonicalJson } from "../../shared/json/json.ts";
+import { decodeBody } from "../../shared/wire/codec.ts";
+import { parseReport, type Report } from "../../shared/wire/report.ts";
 import type { Model } from "./model.ts";
+import { QUEUE, QUEUES } from "./queues.ts";
 import type { SimEdge } from "./sim_edge.ts";
 import type { Direction } from "./sim_link.ts";
 import type { World } from "./world.ts";
@@ -21,7 +29,7 @@ import type { World } from "./world.ts";
 /** Live processes and connections that a machine may have at once; a leak passes them soon. */
 const TIMERS_MAX = 400;
 const CONNECTIONS_MAX = 8;
-const OUTBOX_MAX = 21_000;
+const DONE_KEPT = 10_000;
 const LOOK_MS = 60_000;
 
 interface NodeBook {
@@ -39,6 +47,8 @@ interface NodeBook {
   newest: Map<string, number>;
   /** Digests of reports the cloud is done with: applied, or judged to be hopeless. */
   settled: Set<string>;
+  /** Acknowledged of late; what is older is forgotten, or a long run would hold all of it. */
+  done: { sequence: number; key: string; digest: string }[];
 }
 
 export class Checkers {
@@ -75,6 +85,7 @@ export class Checkers {
         underWay: new Map(),
         newest: new Map(),
         settled: new Set(),
+        done: [],
       };
       this.#books.set(node, book);
     }
@@ -85,7 +96,7 @@ export class Checkers {
     const book = this.#book(node);
     if (direction === "down") {
       const { message } = wire as SessionResponse; // a tunnel's frames have no `message`
-      if (message?.case === "reportAck") this.#onReportAck(node, message.value.sequences);
+      if (message?.case === "reportAck") this.#onReportAck(node, message.value);
       if (message?.case !== "desiredBatch") return;
       const generation = Number(message.value.generation);
       const known = book.digests.get(generation);
@@ -105,7 +116,7 @@ export class Checkers {
       book.acked = Math.max(book.acked, Number(message.value.generation));
     } else if (message?.case === "reportBatch") {
       for (const { sequence, key, body } of message.value.items) {
-        const digest = fakeDigest(String(body));
+        const digest = digestOf(parseReport(decodeBody(body, "report")));
         const known = book.sent.get(digest) ?? { key, sequences: new Set() };
         known.sequences.add(Number(sequence));
         book.sent.set(digest, known);
@@ -116,17 +127,40 @@ export class Checkers {
   }
 
   /** What is acknowledged was applied, or judged, or a newer one of its key stands for it. */
-  #onReportAck(node: string, sequences: readonly bigint[]): void {
+  #onReportAck(node: string, { sequences, ranges }: ReportAck): void {
     const book = this.#book(node);
-    for (const sequence of sequences.map(Number)) {
-      const report = book.underWay.get(sequence);
-      if (!report) continue; // acknowledged once already
+    const named = new Set(sequences.map(Number));
+    const within = decodeAckRanges(ranges);
+    for (const [sequence, report] of [...book.underWay]) {
+      const isNamed = named.has(sequence) ||
+        within.some(({ from, to }) => sequence >= from && sequence <= to);
+      if (!isNamed) continue;
       book.underWay.delete(sequence);
       const isOvertaken = (book.newest.get(report.key) ?? 0) > sequence;
       if (!isOvertaken && !book.settled.has(report.digest)) {
         this.#violate("acknowledged implies applied", `${node} ${report.key}@${sequence}`);
       }
+      this.#forget(book, sequence, report);
       this.#world.trace.count("reports acknowledged");
+    }
+  }
+
+  /** What the cloud has acknowledged does not come again, unless its acknowledgement was lost. */
+  #forget(
+    book: NodeBook,
+    sequence: number,
+    { key, digest }: { key: string; digest: string },
+  ): void {
+    book.done.push({ sequence, key, digest });
+    if (book.done.length <= DONE_KEPT) return;
+    for (const old of book.done.splice(0, DONE_KEPT / 2)) {
+      const sent = book.sent.get(old.digest);
+      sent?.sequences.delete(old.sequence);
+      if (sent?.sequences.size === 0) {
+        book.sent.delete(old.digest);
+        book.settled.delete(old.digest);
+      }
+      if (book.newest.get(old.key) === old.sequence) book.newest.delete(old.key);
     }
   }
 
@@ -139,7 +173,7 @@ export class Checkers {
           throw error;
         });
         this.#world.trace.count(`reports ${outcome.kind}`);
-        const digest = fakeDigest(String(encodeBody(report)));
+        const digest = digestOf(report);
         this.#book(node).settled.add(digest);
         // an event counts up: applied late it changes nothing
         if (report.kind !== "event" && outcome.kind === "applied") {
@@ -205,6 +239,7 @@ export class Checkers {
 
   /** A cloud that came up holds whatever its API had acknowledged. */
   #onServing({ api, store }: Cloud<Hub>): void {
+    if (this.#world.cloud.isDamaged) return;
     if (store.recovery.damage.length > 0) {
       const what = store.recovery.damage.map((each) => `${each.what} in ${each.file}`).join("; ");
       this.#violate("a power cut damages nothing", `cloud: ${what}`);
@@ -228,6 +263,7 @@ export class Checkers {
         }
         continue;
       }
+      if (!isSame && this.#model.isVanishing(known.uid)) continue;
       if (!isSame) {
         const detail = `${key} of uid ${known.uid} is ${object ? "another" : "gone"}`;
         this.#violate("acknowledged implies durable", detail);
@@ -242,8 +278,7 @@ export class Checkers {
     const { time, edges, network, trace } = this.#world;
     time.schedule("checkers", LOOK_MS, () => {
       for (const edge of edges) {
-        const depth = edge.edge?.memory.outbox.stats().depth ?? 0;
-        if (depth > OUTBOX_MAX) this.#violate("queues within bounds", `${edge.name}: ${depth}`);
+        if (edge.edge) this.#lookAtQueues(edge.name, edge.edge);
         const timers = edge.life?.timers ?? 0;
         if (timers > TIMERS_MAX) {
           this.#violate("no leak", `${edge.name} holds ${timers} timers`);
@@ -251,10 +286,19 @@ export class Checkers {
         const connections = network.connections(edge.name).length;
         trace.max("connections of a node", connections);
         trace.max("timers of a process", timers);
-        trace.max("outbox depth", depth);
       }
       this.#look();
     });
+  }
+
+  #lookAtQueues(node: string, edge: Edge): void {
+    for (const { name, bound, depth } of QUEUES) {
+      const now = depth(edge);
+      this.#world.trace.max(`${QUEUE}${name}`, now);
+      if (now > bound) {
+        this.#violate("queues within bounds", `${node}: ${name} ${now}, must be <= ${bound}`);
+      }
+    }
   }
 
   /** After a quiet time a node has one connection with its session and its tunnel, and no more. */
@@ -272,4 +316,9 @@ export class Checkers {
     const timers = cloud.life?.timers ?? 0;
     if (timers > TIMERS_MAX) this.#violate("no leak", `cloud holds ${timers} timers`);
   }
+}
+
+/** The same for two reports that say the same, however they were encoded. */
+function digestOf(report: Report): string {
+  return createHash("sha1").update(canonicalJson(report)).digest("base64");
 }

@@ -54,6 +54,10 @@ function ofLink(world: World, { name, edge }: SimEdge): string[] {
   if (generation !== wanted.generation || digest !== wanted.digest) {
     problems.push(`${name} holds generation ${generation}, should hold ${wanted.generation}`);
   }
+  for (const { id, state } of edge.memory.intents.list()) {
+    if (state === "merged" || state === "conflict") continue;
+    problems.push(`${name} has an undecided site edit: ${id}, ${state}`);
+  }
   const { depth } = edge.memory.outbox.stats();
   if (depth > 0) {
     const waiting = edge.memory.outbox.pending(0, 3).map(({ key, sequence }) =>
@@ -71,7 +75,8 @@ function ofPod(pod: Pod, hasAll: boolean): string[] {
   const phase = pod.status?.phase ?? "nothing";
   const script = pod.spec.containers[0]?.command?.at(-1) ?? "";
   const isServer = script.endsWith("sleep infinity");
-  const isJob = pod.spec.restartPolicy === "Never";
+  // those of the long night take half a day, and may be at it still
+  const isJob = pod.spec.restartPolicy === "Never" && script.startsWith("sleep 20;");
   // whoever names a config that nobody made waits for it, and that is right
   const isWaiting = phase === "Pending" && !hasAll;
   if (isServer && phase !== "Running" && !isWaiting) return [`pod ${name} is ${phase}`];

@@ -41,6 +41,8 @@ export class Faults {
       ["half-open: up lost", 2, (edge) => this.#silence(edge, true, false)],
       ["half-open: down lost", 2, (edge) => this.#silence(edge, false, true)],
       ["partition", 3, (edge) => this.#silence(edge, true, true)],
+      ["everyone cut off", 0.4, () => this.#silenceAll()],
+      ["stale twin", 1.5, (edge) => this.#twin(edge)],
       ["slow network", 2, (edge) => this.#slowLine(edge)],
       ["edge killed", 3, (edge) => this.#killEdge(edge, false)],
       ["edge lost power", 3, (edge) => this.#killEdge(edge, true)],
@@ -120,6 +122,20 @@ export class Faults {
     Object.assign(silent, { up, down });
     const lastsMs = this.#random.float() < 0.8 ? this.#upTo(60_000) : this.#upTo(900_000);
     this.#after(lastsMs, () => this.#clearLine(edge));
+  }
+
+  /** The hub's own line is down: all come back at once. */
+  #silenceAll(): void {
+    const { edges, network } = this.#world;
+    for (const { name } of edges) {
+      Object.assign(network.line(name).silent, { up: true, down: true });
+    }
+    this.#after(this.#upTo(300_000), () => edges.forEach((edge) => this.#clearLine(edge)));
+  }
+
+  #twin(edge: SimEdge): void {
+    const { twins, trace } = this.#world;
+    if (!twins.appear(edge, this.#world)) trace.count("stale twins with nothing to say");
   }
 
   #clearLine(edge: SimEdge): void {

@@ -17,6 +17,17 @@ export class Model {
   /** With a call under way, or one that was never answered: anything may be true. */
   readonly #uncertain = new Set<string>();
 
+  /** Uids that people at a site asked to remove: the cloud may follow, at any time. */
+  readonly #vanishing = new Set<string>();
+
+  mayVanish(uid: string): void {
+    this.#vanishing.add(uid);
+  }
+
+  isVanishing(uid: string): boolean {
+    return this.#vanishing.has(uid);
+  }
+
   /** True when the object was uncertain before. */
   begin(key: string): boolean {
     const was = this.#uncertain.has(key);

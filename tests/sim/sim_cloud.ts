@@ -32,6 +32,8 @@ interface Process {
 export class SimCloud {
   disk = new SimDisk();
   readonly trouble = { slowMs: 0 };
+  /** Bits were flipped on its disk: what was lost there is reported, not missed. */
+  isDamaged = false;
   starts = 0;
   /** Told of each cloud that lets users and nodes in. */
   onServing: ((cloud: Cloud<Hub>) => void) | undefined;

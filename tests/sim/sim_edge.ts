@@ -24,6 +24,9 @@ export const IMAGES = ["docker.io/skerry/app:1", "docker.io/skerry/job:1"] as co
 /** Below it lie the small files of every machine. */
 export const FILES_ROOT = "/sim";
 
+/** What people at the site show. */
+export const SITE_TOKEN = "token-of-the-site";
+
 /** Between the end of a process that failed and its next start. */
 const SUPERVISOR_MS = 5_000;
 
@@ -83,6 +86,11 @@ export class SimEdge {
 
   get life(): Life | undefined {
     return this.#process?.life;
+  }
+
+  /** As it is on its disk. */
+  get certificate(): string {
+    return this.#files.certificate;
   }
 
   get isUp(): boolean {
@@ -205,6 +213,7 @@ export class SimEdge {
       mounter: new NoMounter(),
       host: HOST,
       cgroupDir: `${dataDir}/cgroup`,
+      apiToken: SITE_TOKEN,
       readMachine: () => Promise.resolve(MACHINE),
       readIdentity: () => Promise.resolve({ ...this.#files }),
       keepCertificate: (certificate) =>

@@ -18,12 +18,19 @@ const PAUSE_MS_MAX = 20_000;
 
 type Config = "configmaps" | "secrets";
 
+export interface Pace {
+  pauseMsMax: number;
+  /** For runs of months: what fails or ends does so after hours, and nothing waits for a config. */
+  isPatient: boolean;
+}
+
 export class Workload {
   readonly #world: World;
   readonly #model: Model;
   readonly #random: SeededRandom;
   readonly #busy = new Set<string>();
   #isOn = false;
+  #pace: Pace = { pauseMsMax: PAUSE_MS_MAX, isPatient: false };
   #serial = 0;
 
   constructor(world: World, model: Model) {
@@ -37,8 +44,9 @@ export class Workload {
     return this.#busy.size;
   }
 
-  begin(): void {
+  begin(pace: Partial<Pace> = {}): void {
     this.#isOn = true;
+    this.#pace = { pauseMsMax: PAUSE_MS_MAX, isPatient: false, ...pace };
     this.#next();
   }
 
@@ -47,7 +55,7 @@ export class Workload {
   }
 
   #next(): void {
-    this.#world.time.schedule("users", this.#random.float() * PAUSE_MS_MAX, () => {
+    this.#world.time.schedule("users", this.#random.float() * this.#pace.pauseMsMax, () => {
       if (!this.#isOn) return;
       this.#act();
       this.#next();
@@ -101,7 +109,7 @@ export class Workload {
     const value = `value ${this.#serial++}`;
     const data = kind === "secrets" ? { key: btoa(value) } : { key: value };
     const target = { namespace: NAMESPACE, name };
-    if (this.#random.float() < 0.15) {
+    if (this.#random.float() < 0.15 && !this.#pace.isPatient) {
       this.#do(`delete ${kind}`, gvr, name, async (kube, signal) => {
         await kube.delete(gvr, target, {}, signal);
         return "deleted";
@@ -183,7 +191,10 @@ export class Workload {
 
   #pod(name: string, nodeName: string | undefined): Pod {
     const dice = this.#random.float();
-    const [script, restartPolicy] = dice < 0.45
+    const { isPatient } = this.#pace;
+    const [script, restartPolicy] = isPatient && dice >= 0.6
+      ? dice < 0.8 ? ["sleep 30000; exit 3", "Always"] : ["sleep 40000; exit 0", "Never"]
+      : dice < 0.45
       ? ["trap 'exit 0' TERM; sleep infinity", "Always"]
       : dice < 0.6
       ? ["sleep infinity", "Always"]
@@ -193,8 +204,9 @@ export class Workload {
       ? ["sleep 10; exit 3", "OnFailure"]
       : ["sleep 5; exit 1", "Always"];
     const config = `config-${this.#index(CONFIGS)}`;
-    const withConfig = this.#random.float() < 0.3;
-    const withSecret = this.#random.float() < 0.3;
+    const hasOne = (kind: Config) => !isPatient || this.#model.has(modelKey(GVR[kind], config));
+    const withConfig = this.#random.float() < 0.3 && hasOne("configmaps");
+    const withSecret = this.#random.float() < 0.3 && hasOne("secrets");
     const volumes = [
       ...withConfig ? [{ name: "config", configMap: { name: config } }] : [],
       ...withSecret ? [{ name: "secret", secret: { secretName: config } }] : [],

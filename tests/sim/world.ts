@@ -3,6 +3,7 @@
  * apps are the real ones; only machines are simulated. Everything in it follows from the seed.
  */
 import { loadSqlite } from "../../shared/store/sqlite_wasm.ts";
+import type { SessionRequest } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import { SeededRandom } from "../../shared/random.ts";
 import { VirtualTime } from "../../shared/testing/virtual_time.ts";
 import { replaceAmbient } from "./ambient.ts";
@@ -10,6 +11,7 @@ import { MemoryFiles } from "./memory_files.ts";
 import { SimCloud } from "./sim_cloud.ts";
 import { FILES_ROOT, SimEdge } from "./sim_edge.ts";
 import { type Direction, SimNetwork } from "./sim_link.ts";
+import { StaleTwins } from "./stale_twin.ts";
 import { Trace } from "./trace.ts";
 import type { WorldParts } from "./world_parts.ts";
 
@@ -29,6 +31,7 @@ export class World implements AsyncDisposable {
   readonly network: SimNetwork;
   readonly cloud: SimCloud;
   readonly edges: SimEdge[];
+  readonly twins = new StaleTwins();
   /** Told of each message as it is sent. */
   onMessage: ((node: string, direction: Direction, message: unknown) => void) | undefined;
   readonly #restoreAmbient: () => void;
@@ -45,6 +48,8 @@ export class World implements AsyncDisposable {
       onMessage: (node, direction, message, bytes) => {
         const { message: kind } = message as { message?: { case?: string } }; // session or tunnel
         this.trace.add("link", `${node} ${direction} ${kind?.case ?? "frame"} ${bytes}`);
+        if (kind?.case === "welcome") this.twins.welcomed(node, this.cloud.starts);
+        if (direction === "up") this.twins.remember(node, message as SessionRequest); // as above
         this.onMessage?.(node, direction, message);
       },
     });
