@@ -1,5 +1,5 @@
 /** Devices over the real embedded API and controllers, in process, with the store in memory. */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { type ApiServer, createApiServer } from "../../cloud/apiserver/app.ts";
 import { SYSTEM } from "../../cloud/apiserver/authorize.ts";
 import { allKinds } from "../../cloud/apiserver/kinds/registry.ts";
@@ -135,7 +135,7 @@ Deno.test("a device and its model travel to its node, and follow it to another",
   await cloud.until(() => cloud.items("n2").length === 0, "the removal");
 });
 
-Deno.test("a report is the status of the device and its DeviceStatus, and goes nowhere", async () => {
+Deno.test("a report is the status of the device and its DeviceStatus, no more", async () => {
   await using cloud = await Cloud.start();
   await cloud.model();
   const { metadata } = await cloud.device("d1", "n1");
@@ -181,4 +181,102 @@ Deno.test("a node reports only devices that are its own", async () => {
   });
   assertEquals((await cloud.report("n1", "gone", "x", status)).kind, "dropped");
   assertEquals((await cloud.get<Device>(GVR.devices, "d1")).status, undefined);
+});
+
+Deno.test("a report that breaks a rule is dropped by name; the last good one stays", async () => {
+  await using cloud = await Cloud.start();
+  const { metadata } = await cloud.device("d1", "n1");
+  const uid = metadata.uid ?? "";
+  assertEquals(await cloud.report("n1", "d1", uid, { state: "online" }), { kind: "applied" });
+  const bad: [DeviceStatusBody, string][] = [
+    [{ state: "asleep" }, "status.state"],
+    [{ twins: [{ propertyName: "t", reported: { value: "x".repeat(65_537) } }] }, "Too long"],
+    [{ twins: [{ propertyName: "t" }, { propertyName: "t" }] }, "Duplicate value"],
+    [{ twins: "many" } as unknown as DeviceStatusBody, "cannot unmarshal string"],
+  ];
+  for (const [status, part] of bad) {
+    const outcome = await cloud.report("n1", "d1", uid, status);
+    assert(outcome.kind === "dropped");
+    assertStringIncludes(outcome.reason, part);
+  }
+  const { status } = await cloud.get<Device>(GVR.devices, "d1");
+  assertEquals(status?.state, "online");
+});
+
+Deno.test("a burst of devices arrives whole, and their reports make no generation", async () => {
+  await using cloud = await Cloud.start();
+  await cloud.model();
+  const count = 300;
+  const names = Array.from({ length: count }, (_, at) => `d${at}`);
+  await Promise.all(names.map((name) => cloud.device(name, "n1")));
+  await cloud.until(() => cloud.items("n1").length === count + 1, "all devices");
+  const { generation } = cloud.controllers.desired.projection("n1");
+  const reports = names.map(async (name) => {
+    const { metadata } = await cloud.get<Device>(GVR.devices, name);
+    return await cloud.report("n1", name, metadata.uid ?? "", { state: "online" });
+  });
+  for (const outcome of await Promise.all(reports)) assertEquals(outcome, { kind: "applied" });
+  assertEquals(cloud.controllers.desired.projection("n1").generation, generation);
+});
+
+Deno.test("an event about a device is taken from its own node only", async () => {
+  await using cloud = await Cloud.start();
+  const { metadata } = await cloud.device("d1", "n1");
+  const event = {
+    apiVersion: "v1",
+    kind: "Event",
+    metadata: { name: "d1.1", ...NS },
+    involvedObject: { kind: "Device", name: "d1", uid: metadata.uid ?? "", ...NS },
+    reason: "MapperGone",
+    message: "No mapper serves modbus",
+    type: "Warning" as const,
+  };
+  const apply = (node: string) =>
+    cloud.controllers.sink.apply(node, { kind: "event", event }, cloud.signal);
+  assertEquals((await apply("n2")).kind, "dropped");
+  assertEquals(await apply("n1"), { kind: "applied" });
+});
+
+Deno.test("a v1alpha2 device is stored as v1beta1 and read back as it was", async () => {
+  await using cloud = await Cloud.start();
+  const alpha = { ...GVR.devices, version: "v1alpha2" };
+  const spec = {
+    deviceModelRef: { name: "m" },
+    nodeSelector: {
+      nodeSelectorTerms: [{ matchExpressions: [{ key: "", operator: "In", values: ["n1"] }] }],
+    },
+    protocol: { modbus: { slaveID: 1 }, common: { tcp: { ip: "10.0.0.1", port: 502 } } },
+    propertyVisitors: [{
+      propertyName: "t",
+      modbus: { register: "CoilRegister", offset: 1, limit: 1 },
+    }],
+    data: { dataTopic: "a/b" },
+  };
+  const status = { twins: [{ propertyName: "t", desired: { value: "1" } }] };
+  const body = { metadata: { name: "old", ...NS }, spec, status };
+  const made = await cloud.kube.create<KubeObject>(alpha, body, cloud.signal);
+  assertEquals([made.apiVersion, made.spec], ["devices.kubeedge.io/v1alpha2", spec]);
+  const stored = await cloud.get<Device>(GVR.devices, "old");
+  assertEquals(stored.apiVersion, "devices.kubeedge.io/v1beta1");
+  assertEquals(stored.spec.properties?.[0]?.desired, { value: "1" });
+  await cloud.until(() => cloud.items("n1").length === 1, "the projection");
+  const list = await cloud.kube.list<KubeObject>(alpha, NS, cloud.signal);
+  assertEquals(list.apiVersion, "devices.kubeedge.io/v1alpha2");
+  assertEquals(list.items[0]?.["status"], status);
+});
+
+Deno.test("a namespace with devices and rules empties itself", async () => {
+  await using cloud = await Cloud.start();
+  const namespaces = GVR.namespaces;
+  await cloud.kube.create(namespaces, { metadata: { name: "plant" } }, cloud.signal);
+  const metadata = { name: "d1", namespace: "plant" };
+  const spec = { deviceModelRef: { name: "m" }, nodeName: "n1" };
+  await cloud.kube.create<Device>(GVR.devices, { metadata, spec }, cloud.signal);
+  await cloud.until(() => cloud.items("n1").length === 1, "the projection");
+  await cloud.kube.delete(namespaces, { name: "plant" }, {}, cloud.signal);
+  await cloud.until(() => cloud.items("n1").length === 0, "the device to go");
+  await cloud.until(async () => {
+    const { items } = await cloud.kube.list(namespaces, {}, cloud.signal);
+    return !items.some((one) => one.metadata.name === "plant");
+  }, "the namespace to go");
 });

@@ -1,0 +1,173 @@
+import { assertEquals } from "@std/assert";
+import type { KubeObject } from "../../../shared/k8s/types.ts";
+import { type Answer, type TestServer, testServer } from "../testing.ts";
+
+const BETA = "/apis/devices.kubeedge.io/v1beta1/namespaces/default";
+const ALPHA = "/apis/devices.kubeedge.io/v1alpha2/namespaces/default";
+const RULES = "/apis/rules.kubeedge.io/v1/namespaces/default";
+
+const MODEL = {
+  metadata: { name: "m" },
+  spec: {
+    properties: [
+      { name: "t", type: "DOUBLE", accessMode: "ReadWrite", minimum: "0", maximum: "1" },
+      { name: "raw", type: "BYTES", accessMode: "ReadOnly" },
+    ],
+  },
+};
+
+function device(properties: unknown[], name = "d"): KubeObject {
+  return { metadata: { name }, spec: { deviceModelRef: { name: "m" }, properties } };
+}
+
+const warningsOf = ({ headers }: Answer) => headers.get("warning");
+const causesOf = ({ body }: Answer): string[] =>
+  body.details.causes.map((cause: { field: string; reason: string }) =>
+    `${cause.field} ${cause.reason}`
+  );
+
+async function withModel(): Promise<TestServer> {
+  const api = await testServer();
+  await api.call("POST", `${BETA}/devicemodels`, MODEL, { expect: 201 });
+  return api;
+}
+
+Deno.test("a device that does not fit its model is refused, field by field", async () => {
+  await using api = await withModel();
+  const wrong = device([
+    { name: "t", desired: { value: "1.5" } },
+    { name: "raw", desired: { value: "AQ==" } },
+    { name: "u" },
+  ]);
+  const answer = await api.call("POST", `${BETA}/devices`, wrong, { expect: 422 });
+  assertEquals(causesOf(answer), [
+    "spec.properties[0].desired.value FieldValueInvalid",
+    "spec.properties[1].desired FieldValueForbidden",
+    "spec.properties[2].name FieldValueNotFound",
+  ]);
+  const fine = device([{ name: "t", desired: { value: "0.30000000000000004" } }]);
+  const made = await api.call("POST", `${BETA}/devices`, fine, { expect: 201 });
+  assertEquals(made.body.spec.properties[0].desired.value, "0.30000000000000004");
+  assertEquals(warningsOf(made), null);
+});
+
+Deno.test("a device before its model is a warning, as a model that some do not fit", async () => {
+  await using api = await testServer();
+  const early = device([{ name: "t", desired: { value: "1" } }]);
+  const made = await api.call("POST", `${BETA}/devices`, early, { expect: 201 });
+  assertEquals(
+    warningsOf(made),
+    '299 - "spec.deviceModelRef.name: device model \\"m\\" does not exist yet"',
+  );
+  const strict = { metadata: { name: "m" }, spec: { properties: [{ name: "u", type: "INT" }] } };
+  const model = await api.call("POST", `${BETA}/devicemodels`, strict, { expect: 201 });
+  assertEquals(
+    warningsOf(model),
+    '299 - "device \\"d\\" does not fit: spec.properties[0].name: Not found: \\"t\\""',
+  );
+});
+
+Deno.test("what stopped fitting stays editable, and is not made worse", async () => {
+  await using api = await withModel();
+  const path = `${BETA}/devices/d`;
+  await api.call("POST", `${BETA}/devices`, device([{ name: "t", desired: { value: "1" } }]));
+  const spec = { properties: [{ name: "x", type: "INT" }] };
+  const headers = { "content-type": "application/merge-patch+json" };
+  await api.call("PATCH", `${BETA}/devicemodels/m`, { spec }, { headers, expect: 200 });
+  const labels = { metadata: { labels: { a: "b" } } };
+  await api.call("PATCH", path, labels, { headers, expect: 200 });
+  await api.call("PATCH", path, { spec: { nodeName: "n2" } }, { headers, expect: 200 });
+  const worse = { spec: { properties: [{ name: "t" }, { name: "y" }] } };
+  const answer = await api.call("PATCH", path, worse, { headers, expect: 422 });
+  assertEquals(causesOf(answer), ["spec.properties[1].name FieldValueNotFound"]);
+});
+
+Deno.test("status and spec are written apart, and reports leave conditions alone", async () => {
+  await using api = await withModel();
+  await api.call("POST", `${BETA}/devices`, {
+    ...device([]),
+    status: { state: "online" },
+  });
+  const path = `${BETA}/devices/d`;
+  assertEquals((await api.call("GET", path)).body.status, undefined);
+  const report = { metadata: { name: "d" }, status: { state: "online" } };
+  await api.call("PUT", `${BETA}/devicestatuses/d/status`, report, { expect: 200 });
+  const condition = {
+    type: "Accepted",
+    status: "False",
+    reason: "ModelNotFound",
+    message: "",
+    lastTransitionTime: "2026-01-01T00:00:00Z",
+  };
+  const headers = { "content-type": "application/merge-patch+json" };
+  const body = { status: { conditions: [condition] } };
+  await api.call("PATCH", `${path}/status`, body, { headers, expect: 200 });
+  await api.call("PUT", `${BETA}/devicestatuses/d/status`, {
+    ...report,
+    status: { state: "offline" },
+  }, { expect: 200 });
+  const { status, metadata } = (await api.call("GET", path)).body;
+  assertEquals(status, { state: "offline", conditions: [condition] });
+  assertEquals(metadata.generation, 1);
+  const shown = (await api.call("GET", `${BETA}/devicestatuses/d`)).body;
+  assertEquals(shown.status, { state: "offline" });
+  assertEquals(shown.metadata.ownerReferences[0].uid, metadata.uid);
+  for (const method of ["POST", "DELETE"]) {
+    const at = method === "POST" ? `${BETA}/devicestatuses` : `${BETA}/devicestatuses/d`;
+    await api.call(method, at, method === "POST" ? report : undefined, { expect: 405 });
+  }
+});
+
+Deno.test("v1alpha2 refuses in its own words, and a model of it comes back whole", async () => {
+  await using api = await testServer();
+  const spec = { deviceModelRef: { name: "m" }, protocol: { modbus: {} } };
+  const bad = await api.call("POST", `${ALPHA}/devices`, { metadata: { name: "d" }, spec });
+  assertEquals(causesOf(bad), ["spec.protocol.modbus.slaveID FieldValueRequired"]);
+  const type = { double: { accessMode: "ReadOnly", defaultValue: 0.5, maximum: 100.25 } };
+  const model = { metadata: { name: "m" }, spec: { properties: [{ name: "t", type }] } };
+  const made = await api.call("POST", `${ALPHA}/devicemodels`, model, { expect: 201 });
+  assertEquals(made.body.spec, model.spec);
+  const stored = (await api.call("GET", `${BETA}/devicemodels/m`)).body;
+  assertEquals(stored.spec.properties[0].maximum, "100.25");
+  const word = {
+    metadata: { name: "w" },
+    spec: {
+      properties: [{
+        name: "t",
+        type: {
+          int: {
+            minimum: "x",
+          },
+        },
+      }],
+    },
+  };
+  await api.call("POST", `${ALPHA}/devicemodels`, word, { expect: 400 });
+});
+
+Deno.test("rules: pairs, keys, and no two for one source", async () => {
+  await using api = await testServer();
+  for (const [name, type] of [["r", "rest"], ["e", "eventbus"]]) {
+    const spec = { ruleEndpointType: type };
+    await api.call("POST", `${RULES}/ruleendpoints`, { metadata: { name }, spec }, { expect: 201 });
+  }
+  const rule = (name: string, spec: Record<string, unknown>, expect: number) =>
+    api.call("POST", `${RULES}/rules`, { metadata: { name }, spec }, { expect });
+  const toTopic = { target: "e", targetResource: { topic: "t" } };
+  await rule("a", { source: "r", sourceResource: { path: "/a" }, ...toTopic }, 201);
+  const twice = { source: "r", sourceResource: { path: "/a" }, ...toTopic };
+  assertEquals(causesOf(await rule("b", twice, 422)), [
+    "spec.sourceResource[path] FieldValueDuplicate",
+  ]);
+  const toRest = { target: "r", targetResource: { resource: "ftp://h" } };
+  const bare = { source: "e", sourceResource: { topic: "t" }, ...toRest };
+  assertEquals(causesOf(await rule("c", bare, 422)), [
+    "spec.sourceResource[node_name] FieldValueRequired",
+    "spec.targetResource[resource] FieldValueInvalid",
+  ]);
+  const early = await rule("d", { ...twice, source: "unknown" }, 201);
+  assertEquals(
+    warningsOf(early),
+    '299 - "spec.source: rule endpoint \\"unknown\\" does not exist yet"',
+  );
+});
