@@ -4,6 +4,7 @@ import { checkAgainstModel } from "./check_against_model.ts";
 import { checkDevice, checkStatus } from "./check_device.ts";
 import { checkModel } from "./check_model.ts";
 import type { DeviceProblem } from "./problem.ts";
+import * as fc from "fast-check";
 
 function lines(problems: DeviceProblem[]): string[] {
   return problems.map(({ path, reason }) => `${path} ${reason}`);
@@ -161,5 +162,33 @@ Deno.test("a reported status has a known state, twins once each, and values with
       "status.twins[1].propertyName duplicate",
       "status.twins[0].reported.value too_long",
     ],
+  );
+});
+
+Deno.test("whatever stands in a device or model is judged, and nothing throws", () => {
+  const name = fc.oneof(
+    fc.constantFrom("constructor", "__proto__", "toString", "modbus", "opcua", "bluetooth", ""),
+    fc.string(),
+  );
+  const odd = fc.oneof(fc.jsonValue(), fc.constant({ toString: 1, valueOf: 1 }));
+  const key = fc.constantFrom("scale", "parity", "register", "macAddress", "url", "securityMode");
+  const configData = fc.dictionary(key, odd);
+  const visitors = fc.record({ protocolName: name, configData }, { requiredKeys: [] });
+  const values = fc.record({ name, visitors, desired: fc.record({ value: fc.string() }) });
+  const ofModel = fc.record({
+    name,
+    type: fc.constantFrom("INT", "DOUBLE", "BYTES", "STRING") as fc.Arbitrary<"INT">,
+    minimum: fc.string(),
+    maximum: fc.string(),
+  });
+  fc.assert(
+    fc.property(
+      fc.record({ protocol: visitors, properties: fc.array(values) }),
+      fc.record({ protocol: name, properties: fc.array(ofModel) }),
+      (spec, model) => {
+        const all = [checkDevice(spec), checkModel(model), checkAgainstModel(spec, model)];
+        return all.flat().every(({ path }) => path.startsWith("spec."));
+      },
+    ),
   );
 });

@@ -19,6 +19,11 @@ export interface DeviceProblem {
   value?: unknown;
 }
 
+/** The text of a plain value; "" for what has none (an object may even refuse to become one). */
+export function plainText(value: unknown): string {
+  return typeof value === "object" || value === undefined ? "" : String(value);
+}
+
 /** Gathers problems below one path. */
 export class Problems {
   readonly found: DeviceProblem[] = [];
@@ -40,7 +45,7 @@ export class Problems {
 
   /** A value out of a closed list. */
   oneOf(path: string, value: unknown, supported: readonly string[]): void {
-    if (supported.includes(String(value))) return;
+    if (supported.includes(plainText(value))) return;
     this.add(path, "unsupported", supported.map((one) => JSON.stringify(one)).join(", "), value);
   }
 

@@ -5,7 +5,7 @@
  */
 import { isJsonObject, type JsonObject } from "../json/json.ts";
 import type { DeviceSpec, VisitorConfig } from "../k8s/devices.ts";
-import type { Problems } from "./problem.ts";
+import { plainText, type Problems } from "./problem.ts";
 
 export const REGISTERS = [
   "CoilRegister",
@@ -18,7 +18,8 @@ export const BAUD_RATES =
 
 type Check = (problems: Problems, path: string, config: JsonObject) => void;
 
-const PROTOCOLS: Readonly<Record<string, Check>> = {
+// Maps, because the names asked for come from manifests: "constructor" is no protocol.
+const PROTOCOLS = table<Check>({
   modbus: (problems, path, config) => {
     // 255 addresses a gateway itself over TCP; a serial line ends at 247
     const serial = config["serialPort"] !== undefined;
@@ -33,7 +34,7 @@ const PROTOCOLS: Readonly<Record<string, Check>> = {
     const mode = config["securityMode"];
     if (mode !== undefined && mode !== "") {
       const known = ["None", "Sign", "SignAndEncrypt"];
-      if (!known.some((one) => one.toLowerCase() === String(mode).toLowerCase())) {
+      if (!known.some((one) => one.toLowerCase() === plainText(mode).toLowerCase())) {
         problems.oneOf(`${path}.securityMode`, mode, known);
       }
     }
@@ -41,12 +42,12 @@ const PROTOCOLS: Readonly<Record<string, Check>> = {
   },
   bluetooth: (problems, path, config) => {
     const mac = config["macAddress"];
-    if (mac === undefined || /^([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}$/.test(String(mac))) return;
+    if (mac === undefined || /^([0-9a-fA-F]{2}[:-]){5}[0-9a-fA-F]{2}$/.test(plainText(mac))) return;
     problems.invalid(`${path}.macAddress`, mac, "must be like A4:C1:38:1A:49:90");
   },
-};
+});
 
-const VISITORS: Readonly<Record<string, Check>> = {
+const VISITORS = table<Check>({
   modbus: (problems, path, config) => {
     const register = config["register"];
     if (register !== undefined) problems.oneOf(`${path}.register`, register, REGISTERS);
@@ -54,7 +55,9 @@ const VISITORS: Readonly<Record<string, Check>> = {
     // what one request of the protocol can carry
     whole(problems, path, config, { offset: [0, 65_535], limit: [1, isBit ? 2_000 : 125] });
     const scale = config["scale"];
-    if (scale !== undefined && !Number.isFinite(Number(scale))) {
+    if (
+      scale !== undefined && (plainText(scale) === "" || !Number.isFinite(Number(plainText(scale))))
+    ) {
       problems.invalid(`${path}.scale`, scale, "must be a number");
     }
     flags(problems, path, config, ["isSwap", "isRegisterSwap"]);
@@ -70,7 +73,7 @@ const VISITORS: Readonly<Record<string, Check>> = {
       problems.invalid(`${path}.characteristicUUID`, uuid, "must be the UUID of a characteristic");
     }
   },
-};
+});
 
 /** Of a device, or of what its model says in its place. */
 export function checkProtocol(
@@ -82,7 +85,7 @@ export function checkProtocol(
   if (configData === undefined) return;
   const at = `${path}${dataKey}`;
   if (!isJsonObject(configData)) return problems.invalid(at, configData, "must be an object");
-  PROTOCOLS[protocolName ?? ""]?.(problems, at, configData);
+  PROTOCOLS.get(protocolName ?? "")?.(problems, at, configData);
 }
 
 export function checkVisitor(
@@ -93,26 +96,30 @@ export function checkVisitor(
   if (configData === undefined) return;
   const at = `${path}.configData`;
   if (!isJsonObject(configData)) return problems.invalid(at, configData, "must be an object");
-  VISITORS[protocolName ?? ""]?.(problems, at, configData);
+  VISITORS.get(protocolName ?? "")?.(problems, at, configData);
 }
 
 /** Keys without which no mapper can reach the device. */
-const NEEDED: Readonly<Record<string, readonly string[]>> = {
+const NEEDED = table<readonly string[]>({
   opcua: ["url"],
   bluetooth: ["macAddress"],
-};
-const NEEDED_VISITOR: Readonly<Record<string, readonly string[]>> = {
+});
+const NEEDED_VISITOR = table<readonly string[]>({
   modbus: ["register", "offset"],
   opcua: ["nodeID"],
   bluetooth: ["characteristicUUID"],
-};
+});
 
 export function missingInProtocol(name: string, config: JsonObject | undefined): string[] {
-  return (NEEDED[name] ?? []).filter((key) => isMissing(config?.[key]));
+  return (NEEDED.get(name) ?? []).filter((key) => isMissing(config?.[key]));
 }
 
 export function missingInVisitor(name: string, config: JsonObject | undefined): string[] {
-  return (NEEDED_VISITOR[name] ?? []).filter((key) => isMissing(config?.[key]));
+  return (NEEDED_VISITOR.get(name) ?? []).filter((key) => isMissing(config?.[key]));
+}
+
+function table<T>(entries: Record<string, T>): ReadonlyMap<string, T> {
+  return new Map(Object.entries(entries));
 }
 
 function isMissing(value: unknown): boolean {
@@ -127,7 +134,7 @@ function checkLine(problems: Problems, path: string, config: JsonObject): void {
   }
   if (baudRate !== undefined) problems.oneOf(`${path}.baudRate`, baudRate, BAUD_RATES);
   if (parity !== undefined && parity !== "") {
-    problems.oneOf(`${path}.parity`, String(parity).toLowerCase(), ["none", "even", "odd"]);
+    problems.oneOf(`${path}.parity`, plainText(parity).toLowerCase(), ["none", "even", "odd"]);
   }
 }
 
