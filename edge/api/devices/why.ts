@@ -97,8 +97,12 @@ function lifeReasons({ device, definition, twins }: DeviceWhySources): DeviceRea
 
 function siteReasons({ intents, device, link }: DeviceWhySources): DeviceReason[] {
   const reasons: DeviceReason[] = [];
+  const last = new Map<string, Intent & { verb: "set_twin" }>();
   for (const intent of intents) {
     if (intent.verb !== "set_twin" || intent.device.uid !== device.uid) continue;
+    last.set(intent.property, intent);
+  }
+  for (const intent of last.values()) {
     const { property, value, by, at, state, reason } = intent;
     const what = `${property} was set to ${shown(value)} at the site by ${by} at ${at}`;
     if (state === "applied") {
