@@ -77,6 +77,8 @@ async function serve(
     host: await readHost(),
     cgroupDir: "/sys/fs/cgroup",
     readMachine: () => machine.read(),
+    // loaded only on a machine that is to wait for its pods
+    openLogind: async () => await (await import("./node/shutdown/logind.ts")).openLogind(),
     readIdentity: () => readIdentity(config.dataDir),
     keepCertificate: (certificate) => writeCertificate(config.dataDir, certificate),
     transport: TLS_TRANSPORT,

@@ -39,9 +39,10 @@ import { DurablePodRecords } from "./meta/pod_records.ts";
 import { sealSecrets } from "./meta/seal_secrets.ts";
 import { NodeImages } from "./node/node_images.ts";
 import { NodeReporter } from "./node/node_reporter.ts";
+import { type Logind, NodeShutdown } from "./node/shutdown/node_shutdown.ts";
 import type { MachineFacts } from "./node/port.ts";
 import { Stats } from "./node/stats/stats.ts";
-import { evictionOf, reservationsOf } from "./node_settings.ts";
+import { evictionOf, noLogind, reservationsOf, shutdownOf } from "./node_settings.ts";
 import type { EvictionSettings } from "./pods/eviction/evictor.ts";
 import { POD_AGENT_DEFAULTS, PodAgent, type PodAgentOptions } from "./pods/agent.ts";
 import { podId, podLogDir } from "./pods/to_cri.ts";
@@ -61,6 +62,8 @@ export interface EdgePorts {
   /** Where the kernel shows cgroups. */
   cgroupDir: string;
   readMachine: () => Promise<MachineFacts>;
+  /** Who says that the machine goes down; without it nobody does. */
+  openLogind?: () => Promise<Logind>;
   readIdentity: () => Promise<IdentityFiles>;
   /** Keeps a renewed certificate (PEM); resolves when it is on disk. */
   keepCertificate: (certificate: string) => Promise<void>;
@@ -115,7 +118,7 @@ export async function assembleEdge(
   const memory = await openMemory(config, ports);
   stack.defer(() => memory.store.close());
   const link = new LinkHolder();
-  const { agent, reporter, stats } = await buildNode(config, ports, memory, link);
+  const { agent, reporter, stats, shutdown } = await buildNode(config, ports, memory, link);
   const desired = new HeardLedger(memory.ledger);
   const facts = new EdgeFactsView({
     config,
@@ -149,6 +152,7 @@ export async function assembleEdge(
       scope.spawn("link", (signal) => link.run(signal));
       scope.spawn("pods", (signal) => agent.run(signal));
       scope.spawn("node", (signal) => reporter.run(signal));
+      scope.spawn("shutdown", (signal) => shutdown.run(signal));
     },
   };
 }
@@ -192,6 +196,13 @@ function onceEachSession(link: LinkHolder, work: () => void): void {
   });
 }
 
+interface NodeParts {
+  agent: PodAgent;
+  reporter: NodeReporter;
+  stats: Stats;
+  shutdown: NodeShutdown;
+}
+
 /**
  * The pod agent and the node's account of itself: each asks the other, so they are made together.
  */
@@ -200,7 +211,7 @@ async function buildNode(
   ports: EdgePorts,
   memory: Memory,
   link: LinkHolder,
-): Promise<{ agent: PodAgent; reporter: NodeReporter; stats: Stats }> {
+): Promise<NodeParts> {
   const runtimeChanges = new Changes();
   const images = new NodeImages(ports.runtime, config.node.statusMaxImages, ports.clock);
   const eviction = evictionOf(config, ports.readMachine, () => stats);
@@ -215,6 +226,7 @@ async function buildNode(
     readMachine: ports.readMachine,
     runtime: () => agent.runtimeState(),
     pressures: () => agent.pressures(),
+    isShuttingDown: () => shutdown.isGoingDown,
     readImages: () => images.read(),
     liveSince: () => link.liveSince(),
     changes: [link.changes, runtimeChanges],
@@ -224,8 +236,15 @@ async function buildNode(
   const agent: PodAgent = buildAgent(config, ports, memory, { reporter, eviction });
   const stats: Stats = buildStats(config, ports, agent);
   agent.changes.subscribe(() => runtimeChanges.notify());
+  const shutdown: NodeShutdown = new NodeShutdown({
+    ...shutdownOf(config),
+    open: ports.openLogind ?? noLogind,
+    pods: agent.shutdown,
+    clock: ports.clock,
+    onChange: () => runtimeChanges.notify(),
+  });
   await reporter.start();
-  return { agent, reporter, stats };
+  return { agent, reporter, stats, shutdown };
 }
 
 interface ApiSources {
@@ -382,6 +401,7 @@ function buildAgent(
       lowPercent: config.pods.imageGCLowThresholdPercent,
     },
     eviction,
+    endsFinally: config.shutdown.pods === "fail",
   });
 }
 

@@ -1,4 +1,5 @@
 /** From the words of the config to what the rooms take: what is kept from pods, and eviction. */
+import { AppError } from "../shared/errors.ts";
 import type { EdgeConfig } from "./config.ts";
 import { parseReserved, type Reservations } from "./node/allocatable.ts";
 import type { MachineFacts } from "./node/port.ts";
@@ -37,4 +38,16 @@ export function evictionOf(
     readImageFs: () => stats().imageFs(),
     readUsage: () => stats().summary(false),
   };
+}
+
+export function shutdownOf({ shutdown }: EdgeConfig): { graceMs: number; criticalGraceMs: number } {
+  return {
+    graceMs: durationMs(shutdown.gracePeriod, "shutdown.gracePeriod"),
+    criticalGraceMs: durationMs(shutdown.gracePeriodCriticalPods, "shutdown"),
+  };
+}
+
+/** For machines that are not real. */
+export function noLogind(): Promise<never> {
+  return Promise.reject(new AppError("unavailable", "There is no logind here"));
 }

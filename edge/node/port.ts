@@ -47,3 +47,15 @@ export interface MachineFacts {
   /** Addresses others reach the node by, the best first; empty without any network. */
   addresses: readonly string[];
 }
+
+/** Pods as one who takes the machine down ends them; edge/pods does it. */
+export interface EndablePods {
+  /** Stops the pods of a class, each with at most so much grace; new ones are refused. */
+  end(which: PodClass, graceSeconds: number): void;
+  /** True when nothing of that class runs any more. */
+  haveEnded(which: PodClass): boolean;
+  /** The machine stays up after all. */
+  resume(): void;
+}
+
+export type PodClass = "ordinary" | "critical";

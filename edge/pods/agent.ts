@@ -34,6 +34,7 @@ import { NodeView } from "./node_view.ts";
 import { RuntimeObserver } from "./observer.ts";
 import { PodEvents } from "./pod_events.ts";
 import { NoSiteActs, type SiteActs } from "./port.ts";
+import { PodShutdown } from "./pod_shutdown.ts";
 import { Checker } from "./probes/checker.ts";
 import { type NetworkChecks, systemNetworkChecks } from "./probes/network_checks.ts";
 import { Prober } from "./probes/prober.ts";
@@ -100,6 +101,8 @@ export interface PodAgentOptions {
   imageGc: ImageGcThresholds;
   /** When pods give way to a shortage of the node; never when left out. */
   eviction?: EvictionSettings;
+  /** Pods ended by a shutdown of the machine are Failed; they run again when left out. */
+  endsFinally?: boolean;
   /** How probes and hooks reach the network; tests have none. */
   network?: NetworkChecks;
 }
@@ -118,6 +121,8 @@ export class PodAgent {
   /** Notified when a pod's status or the runtime's state has changed. */
   readonly changes = new Changes();
   readonly localPods: LocalPods;
+  /** For whoever takes the machine down. */
+  readonly shutdown: PodShutdown;
   readonly #watch: RuntimeWatch;
   readonly #reconciler: Reconciler;
   readonly #prober: Prober;
@@ -171,8 +176,15 @@ export class PodAgent {
       images,
       prober: this.#prober,
       emptyDirLimits,
-      verdicts: { verdict: (uid) => this.#evictor?.verdict(uid) },
-      admissions: new Admissions(options.node.allocatable, (pod) => this.#evictor?.refusal(pod)),
+      verdicts: {
+        verdict: (pod) =>
+          this.#evictor?.verdict(pod.metadata.uid ?? "") ?? this.shutdown.verdict(pod),
+        hold: (pod) => this.shutdown.hold(pod),
+      },
+      admissions: new Admissions(
+        options.node.allocatable,
+        (pod) => this.shutdown.refusal() ?? this.#evictor?.refusal(pod),
+      ),
       siteActs: options.siteActs ?? new NoSiteActs(),
       node,
       watch,
@@ -189,6 +201,11 @@ export class PodAgent {
       runtime,
       podLogsDir: dirs.podLogs,
       retryInMs: (uid) => this.#reconciler.retryInMs(uid),
+    });
+    this.shutdown = new PodShutdown({
+      pods: () => this.localPods.list(),
+      isFinal: options.endsFinally ?? false,
+      onVerdict: (uid) => this.#reconciler.touch(uid),
     });
     this.#evictor = options.eviction && new Evictor({
       ...options.eviction,

@@ -15,7 +15,16 @@ export interface PodVerdict {
 
 /** Who makes pods Failed from outside: limits they break, a node that is short of something. */
 export interface PodVerdicts {
-  verdict(uid: string): PodVerdict | undefined;
+  verdict(pod: Pod): PodVerdict | undefined;
+  /** Set while the node keeps a pod stopped that is to run again later. */
+  hold(pod: Pod): Hold | undefined;
+}
+
+export interface Hold {
+  /** Why its containers wait. */
+  reason: string;
+  message: string;
+  graceSeconds: number;
 }
 
 export const DEADLINE_EXCEEDED: PodVerdict = {

@@ -40,12 +40,21 @@ export function isCarriedOut(act: SiteAct, observed: ObservedPod): boolean {
 }
 
 /** Why every container of a held pod waits. */
-export function heldWaiting(pod: Pod, acts: readonly SiteAct[]): Map<string, Waiting> | undefined {
+export function heldWaiting(
+  pod: Pod,
+  acts: readonly SiteAct[],
+  nodesHold?: Waiting,
+): Map<string, Waiting> | undefined {
   const hold = acts.find((act) => act.holds);
-  if (!hold) return undefined;
-  const message = `removed at the site by ${hold.by}; the cloud has not decided yet`;
+  const waiting = hold
+    ? {
+      reason: REMOVED_REASON,
+      message: `removed at the site by ${hold.by}; the cloud has not decided yet`,
+    }
+    : nodesHold && { reason: nodesHold.reason, message: nodesHold.message ?? "" };
+  if (!waiting) return undefined;
   const names = [...pod.spec.initContainers ?? [], ...pod.spec.containers].map((c) => c.name);
-  return new Map(names.map((name) => [name, { reason: REMOVED_REASON, message }]));
+  return new Map(names.map((name) => [name, waiting]));
 }
 
 /** The pod with the grace an act that is under way asked for. */

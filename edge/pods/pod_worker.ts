@@ -26,6 +26,7 @@ import { heldWaiting, isCarriedOut, markReplaced, victimsOf, withSiteGrace } fro
 import {
   DEADLINE_EXCEEDED,
   deadlineLeftMs,
+  type Hold,
   type PodVerdict,
   type PodVerdicts,
 } from "./plan_deadline.ts";
@@ -220,7 +221,7 @@ export class PodWorker {
     const acts = this.#acts();
     const make = (previous: PodStatus | undefined) =>
       planPod({
-        pod: pod && withVerdictGrace(withSiteGrace(pod, acts), this.#deps.verdicts),
+        pod: pod && this.#withNodesGrace(withSiteGrace(pod, acts)),
         observed,
         previous,
         backoffs: this.#backoffs,
@@ -229,7 +230,7 @@ export class PodWorker {
         endingForMs: this.#endingForMs(pod, previous, held),
         nowMs: this.#deps.clock.monotonicMs(),
       });
-    const held = acts.some((act) => act.holds);
+    const held = acts.some((act) => act.holds) || this.#nodesHold(pod) !== undefined;
     const before = this.#previous();
     const plan = make(before);
     if (!pod || isRefused(before) || specProblem(pod)) return { plan, previous: before };
@@ -252,7 +253,21 @@ export class PodWorker {
     const isOver = previous?.phase === "Succeeded" || previous?.phase === "Failed";
     if (isOver || pod.metadata.deletionTimestamp) return undefined;
     const { emptyDirLimits, verdicts } = this.#deps;
-    return emptyDirLimits.verdict(this.ref.uid) ?? verdicts?.verdict(this.ref.uid);
+    return emptyDirLimits.verdict(this.ref.uid) ?? verdicts?.verdict(pod);
+  }
+
+  /** Why the node keeps the pod stopped, while it does. */
+  #nodesHold(pod: Pod | undefined): Hold | undefined {
+    return pod && this.#deps.verdicts?.hold(pod);
+  }
+
+  /** The pod with the grace that the node leaves it, where that is shorter. */
+  #withNodesGrace(pod: Pod): Pod {
+    const { verdicts } = this.#deps;
+    const grace = verdicts?.verdict(pod)?.graceSeconds ?? verdicts?.hold(pod)?.graceSeconds;
+    const own = pod.spec?.terminationGracePeriodSeconds ?? 30;
+    if (grace === undefined || grace >= own) return pod;
+    return { ...pod, spec: { ...pod.spec, terminationGracePeriodSeconds: grace } };
   }
 
   /** How long the pod has been active; by the wall clock only across lives of the agent. */
@@ -333,7 +348,7 @@ export class PodWorker {
       pod,
       observed,
       previous,
-      waiting: heldWaiting(pod, this.#acts()) ?? this.#waiting,
+      waiting: heldWaiting(pod, this.#acts(), this.#nodesHold(pod)) ?? this.#waiting,
       health: this.#health(pod, observed),
       ...(verdict ? { verdict } : {}),
       hostIps: node.addresses(),
@@ -409,14 +424,6 @@ export class PodWorker {
 /** A status as `rejectedStatus` writes it: nothing of the pod ever ran. */
 function isRefused(status: PodStatus | undefined): boolean {
   return status?.phase === "Failed" && status.containerStatuses === undefined;
-}
-
-/** The pod with the grace that what ended it leaves, where that is shorter. */
-function withVerdictGrace(pod: Pod, verdicts: PodVerdicts | undefined): Pod {
-  const grace = verdicts?.verdict(pod.metadata.uid ?? "")?.graceSeconds;
-  const own = pod.spec?.terminationGracePeriodSeconds ?? 30;
-  if (grace === undefined || grace >= own) return pod;
-  return { ...pod, spec: { ...pod.spec, terminationGracePeriodSeconds: grace } };
 }
 
 /** How soon a pod is to end, in seconds; Infinity: it stays, -1: it is desired no more. */

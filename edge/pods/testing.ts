@@ -161,6 +161,7 @@ export class TestNode implements AsyncDisposable {
   /** Folder of static pods; none by default. */
   staticDir: string | undefined;
   eviction: EvictionSettings | undefined;
+  endsFinally = false;
   agent!: PodAgent;
   #scope: TaskScope | undefined;
 
@@ -219,6 +220,7 @@ export class TestNode implements AsyncDisposable {
       logs: { bytesMax: 1_000, filesMax: 3, linksDir: `${this.dir}/links` },
       mounter: new NoMounter(),
       ...(this.eviction ? { eviction: this.eviction } : {}),
+      endsFinally: this.endsFinally,
       network: this.network,
     });
     const scope = new TaskScope();

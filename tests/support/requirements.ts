@@ -16,7 +16,8 @@ export type Part =
   | "curl"
   | "ip"
   | "faketime"
-  | "crun";
+  | "crun"
+  | "dbus-daemon";
 
 const CNI_DIRS = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"];
 
@@ -51,6 +52,7 @@ const TESTS: Readonly<Record<Part, () => boolean>> = {
   curl: () => onPath("curl"),
   ip: () => onPath("ip"),
   faketime: () => onPath("faketime"),
+  "dbus-daemon": () => onPath("dbus-daemon"),
 };
 
 /** Where fetched tools are kept, below the checkout and git-ignored. */
