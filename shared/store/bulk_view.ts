@@ -133,6 +133,17 @@ export class BulkView implements Bulk {
     if (this.#buffer.bytes >= limits.bulkBufferBytesMax) throw this.#fault;
   }
 
+  /** Tries again what failed, so that `problem` goes away with its cause. */
+  async retry(): Promise<void> {
+    if (this.#fault === undefined) return;
+    try {
+      await this.prepare();
+      this.flush(true);
+    } catch (error) {
+      this.#fault = error;
+    }
+  }
+
   /** Takes the ops of a commit that is durable. */
   enqueue(sequence: number, ops: readonly RawOp[]): void {
     this.#buffer.add(sequence, ops, this.#placesOf);

@@ -9,14 +9,16 @@ const LOOK_MS = 10_000;
 
 /** Runs until `signal` aborts. */
 export async function probeDisk(
-  store: Pick<Store, "commit" | "problem">,
+  store: Pick<Store, "bulk" | "commit" | "problem">,
   clock: Clock,
   signal: AbortSignal,
 ): Promise<void> {
   for (;;) {
     await clock.sleep(LOOK_MS, signal);
     const kind = store.problem?.kind;
-    // an empty commit is written and synced like any other; what it meets is in `problem`
-    if (kind !== undefined && kind !== "slow") await store.commit([]).catch(() => {});
+    const isBad = (kind !== undefined && kind !== "slow") || store.bulk.problem !== undefined;
+    // an empty commit is written and synced like any other, and makes the bulk file try again;
+    // what it meets is in `problem`
+    if (isBad) await store.commit([]).catch(() => {});
   }
 }

@@ -313,6 +313,7 @@ export class DurableStore implements Store {
 
   /** Refuses those that append where the bulk file takes nothing; the others go on. */
   async #withBulk(batch: readonly Pending[]): Promise<readonly Pending[]> {
+    if (batch.some((pending) => pending.ops.length === 0)) await this.#bulk.retry();
     if (!batch.some(appends)) return batch;
     try {
       await this.#bulk.prepare();

@@ -53,3 +53,57 @@ Deno.test({
     }, { what: "the cloud is ready again", timeoutMs: 60_000 });
   },
 });
+
+interface StatusAnswer {
+  store: { problem?: { kind: string; message: string } };
+  ledger: { objects: number };
+  diskBudget: { state: string; writtenBytes: number; limitBytes: number };
+}
+
+Deno.test({
+  name: "an edge whose disk is full says so, answers, and takes what it missed when there is room",
+  ignore: missingParts(["root", "kubectl"]).length > 0,
+  fn: async () => {
+    await using site = await newSite({ runtimeEndpoint: (dir) => `unix://${dir}/none.sock` });
+    await using disk = await mountTmpfs(6, site.edgeDir);
+    await site.startCloud();
+    await site.mustJoin();
+    await site.startEdge();
+    const status = () => site.edge.get<StatusAnswer>("/v1/status");
+    await disk.fill();
+    const names = ["m0", "m1", "m2", "m3"];
+    for (const name of names) await site.kubectl.apply(configMap(name, 300_000), "--server-side");
+    await site.kubectl.apply({
+      apiVersion: "v1",
+      kind: "Pod",
+      metadata: { name: "holder" },
+      spec: {
+        nodeName: site.nodeName,
+        containers: [{
+          name: "main",
+          image: "none",
+          envFrom: names.map((name) => ({ configMapRef: { name } })),
+        }],
+      },
+    });
+    await until(async () => (await status()).store.problem?.kind === "full", {
+      what: "the edge says that its disk is full",
+      timeoutMs: 60_000,
+    });
+    const ready = await site.edge.fetch("/readyz?verbose");
+    assertEquals(ready.status, 503);
+    assertStringIncludes(await ready.text(), "[-]store failed: disk is full");
+    const metrics = await (await site.edge.fetch("/metrics")).text();
+    assertStringIncludes(metrics, 'skerry_disk_problem{kind="full"} 1');
+    const nodes = await site.edge.get<{ items: unknown[] }>("/api/v1/nodes");
+    assertEquals(nodes.items.length, 1);
+    await disk.free();
+    await until(async () => {
+      const { store, ledger } = await status();
+      return store.problem === undefined && ledger.objects >= 5;
+    }, { what: "the edge holds what it missed", timeoutMs: 90_000 });
+    const { diskBudget } = await status();
+    assert(diskBudget.writtenBytes > 1_200_000, `${diskBudget.writtenBytes} bytes counted`);
+    assertEquals([diskBudget.state, diskBudget.limitBytes], ["ok", 500_000_000]);
+  },
+});

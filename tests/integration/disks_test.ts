@@ -61,6 +61,26 @@ Deno.test({
 });
 
 Deno.test({
+  name: "streams that could not begin on a full disk can when there is room, without an append",
+  ignore,
+  fn: async () => {
+    await using disk = await mountTmpfs(4);
+    const store = await openStore({ dir: `${disk.dir}/store`, disk: new DenoDisk(), clock });
+    await store.commit([put("k", "v")]);
+    await disk.fill();
+    await assertRejects(() => store.commit([append("a")]));
+    assertStringIncludes(store.bulk.problem ?? "", "full");
+    await store.commit([]);
+    assertStringIncludes(store.bulk.problem ?? "", "full");
+    await disk.free();
+    await store.commit([]);
+    assertEquals([store.bulk.problem, store.problem], [undefined, undefined]);
+    await store.commit([append("a")]);
+    await store.close();
+  },
+});
+
+Deno.test({
   name: "a store whose file system turns read-only reads on, opens, and writes after a repair",
   ignore,
   fn: async () => {
