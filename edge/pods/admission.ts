@@ -5,6 +5,7 @@
  */
 import { milliValue, tryParseQuantity, wholeValue } from "../../shared/k8s/quantity.ts";
 import type { Pod } from "../../shared/k8s/types.ts";
+import { podProblem } from "./husk.ts";
 import { type Amounts, podRequests } from "./qos.ts";
 import { isSafeName, isSafeUid } from "./volumes/paths.ts";
 
@@ -59,11 +60,16 @@ export function judgePod(
 /** What would end in a path or a panic later; the API server refuses all of it. */
 export function specProblem(pod: Pod): string | undefined {
   const { name, namespace, uid } = pod.metadata;
+  for (const [key, value] of Object.entries({ uid, name, namespace })) {
+    if (typeof value !== "string") return `metadata.${key} is no text: ${JSON.stringify(value)}`;
+  }
   if (!isSafeUid(uid)) return `metadata.uid is not usable: ${JSON.stringify(uid)}`;
   if (!isSafeName(name)) return `metadata.name is not a name: ${JSON.stringify(name)}`;
   if (!isSafeName(namespace)) {
     return `metadata.namespace is not a name: ${JSON.stringify(namespace)}`;
   }
+  const shape = podProblem(pod);
+  if (shape) return shape;
   const containers: unknown = pod.spec?.containers;
   if (!Array.isArray(containers) || containers.length === 0) return "spec.containers is empty";
   const seen = new Set<string>();

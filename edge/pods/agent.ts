@@ -12,6 +12,7 @@ import type { LocalPods } from "../api/port.ts";
 import type { ContainerRuntime } from "../cri/port.ts";
 import type { EventLog, Ledger, PodRecords } from "../meta/port.ts";
 import { Admissions } from "./admission.ts";
+import { AgentLedger } from "./agent_ledger.ts";
 import { type CgroupDriver, cgroupParent, type HostFacts } from "./cgroup.ts";
 import { ContainerStarter } from "./container_starter.ts";
 import { ContainerStopper } from "./container_stopper.ts";
@@ -41,7 +42,6 @@ import { Prober } from "./probes/prober.ts";
 import { Reconciler } from "./reconciler.ts";
 import { type RuntimeState, RuntimeWatch } from "./runtime_watch.ts";
 import { StaticFolder } from "./static_pods/static_folder.ts";
-import { StaticLedger } from "./static_pods/static_ledger.ts";
 import type { Mounter } from "./volumes/mounter.ts";
 import { PodVolumes } from "./volumes/pod_volumes.ts";
 
@@ -133,7 +133,7 @@ export class PodAgent {
   constructor(options: PodAgentOptions) {
     const { runtime, records, clock } = options;
     this.#statics = staticFolder(options);
-    const ledger = this.#statics ? new StaticLedger(options.ledger, this.#statics) : options.ledger;
+    const ledger = new AgentLedger(options.ledger, this.#statics);
     // The runtime takes these paths as they are, and it runs in another folder.
     const dirs = {
       pods: resolve(options.dirs.pods),

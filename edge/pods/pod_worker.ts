@@ -166,6 +166,7 @@ export class PodWorker {
     const pod = this.#pod;
     const seen = await this.#deps.observer.observe(this.ref, signals.shutdown);
     if (pod && await this.#refused(pod, seen)) return undefined;
+    if (pod && await this.#unusable(pod)) return undefined;
     const observed = await this.#takeActs(seen);
     const { plan, previous } = await this.#planAndRecord(pod, observed);
     if (plan.ended) {
@@ -312,6 +313,15 @@ export class PodWorker {
     const status = rejectedStatus(pod, rejection, clock.nowMs());
     await records.recordStatus(this.ref, status, mirrorOf(pod));
     onRecorded();
+    return true;
+  }
+
+  /** A pod that runs and has become one that cannot be used goes on as it was, and is told of. */
+  async #unusable(pod: Pod): Promise<boolean> {
+    const problem = pod.metadata.deletionTimestamp ? undefined : specProblem(pod);
+    if (problem === undefined) return false;
+    const message = `Pod cannot be changed, it goes on as it was: ${problem}`;
+    await this.#deps.events.emit(this.ref, { type: "Warning", reason: "InvalidPodSpec", message });
     return true;
   }
 

@@ -99,11 +99,19 @@ function ownSpec(spec: JsonObject, nodeName: string): PodSpec {
 
 function parseBody({ name, text }: StaticFile): unknown {
   try {
-    return name.endsWith(".json") ? JSON.parse(text) : parseYaml(text);
+    return withoutNulls(name.endsWith(".json") ? JSON.parse(text) : parseYaml(text));
   } catch (error) {
     const [line = ""] = errorChain(error).split("\n");
     throw invalid(`cannot be read: ${line}`);
   }
+}
+
+/** A key without a value is a key left out, as in the API. */
+function withoutNulls(value: unknown): unknown {
+  if (Array.isArray(value)) return value.map(withoutNulls);
+  if (!isJsonObject(value)) return value;
+  const kept = Object.entries(value).filter(([, each]) => each !== null && each !== undefined);
+  return Object.fromEntries(kept.map(([key, each]) => [key, withoutNulls(each)]));
 }
 
 /** A map of texts; YAML makes numbers and truths of what is not quoted. */

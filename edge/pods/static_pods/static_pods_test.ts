@@ -97,7 +97,7 @@ const BROKEN: [string, string, RegExp][] = [
   [
     "a.yaml",
     "kind: Pod\napiVersion: v1\nmetadata: {name: x}\nspec: {}",
-    /spec\.containers is empty/,
+    /spec\.containers is missing/,
   ],
   ["a.yaml", manifest("../x"), /metadata\.name is not a name/],
   [
