@@ -86,20 +86,24 @@ export class ContainerStarter {
       () => this.#config(work, { container, action, sandbox, image, volumes: context.volumes }),
     );
     const { name } = container;
-    const containerId = await gate.run(async () => {
-      const request = { podSandboxId: sandbox.id, config, sandboxConfig };
-      const create = () => runtime.createContainer(request, shutdown);
-      const containerId = await step("CreateContainerError", create);
-      const about = { name, role: action.role };
-      // Written while the runtime starts it: the event's commit costs no time of the start.
-      const told = this.#normal(work, "Created", `Created container: ${name}`, about);
-      try {
-        await step("RunContainerError", () => runtime.startContainer(containerId, shutdown));
-      } finally {
-        await told;
-      }
-      return containerId;
-    }, shutdown);
+    const containerId = await gate.run(
+      async () => {
+        const request = { podSandboxId: sandbox.id, config, sandboxConfig };
+        const create = () => runtime.createContainer(request, shutdown);
+        const containerId = await step("CreateContainerError", create);
+        const about = { name, role: action.role };
+        // Written while the runtime starts it: the event's commit costs no time of the start.
+        const told = this.#normal(work, "Created", `Created container: ${name}`, about);
+        try {
+          await step("RunContainerError", () => runtime.startContainer(containerId, shutdown));
+        } finally {
+          await told;
+        }
+        return containerId;
+      },
+      shutdown,
+      "first",
+    );
     await events.emit(work.ref, {
       type: "Normal",
       reason: "Started",

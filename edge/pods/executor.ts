@@ -116,7 +116,11 @@ export class PodExecutor {
       case "stop_sandbox":
         return await gate.run(() => runtime.stopPodSandbox(action.sandboxId, shutdown), shutdown);
       case "remove_sandbox":
-        return await gate.run(() => runtime.removePodSandbox(action.sandboxId, shutdown), shutdown);
+        return await gate.run(
+          () => runtime.removePodSandbox(action.sandboxId, shutdown),
+          shutdown,
+          "last",
+        );
       case "remove_container":
         await runtime.removeContainer(action.containerId, shutdown);
         return await removeLog(action.logPath);
