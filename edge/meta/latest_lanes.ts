@@ -24,6 +24,12 @@ type LatestLane = "control" | "status" | "event";
 /** Items per lane: 10 000 devices, pods and node with room to spare. */
 const ITEMS_MAX = 20_000;
 
+/**
+ * A report that is made when it is sent goes at once, and then at most this often per key: what
+ * changes all the time costs the link and the cloud no more than that.
+ */
+const MARK_PACE_MS = 1_000;
+
 /** Sequences reserved by one write of the head row. */
 const RESERVE = 1_000;
 
@@ -51,6 +57,8 @@ interface MarkState {
   covering: number;
   /** The commit that forgets it is on its way. */
   leaving: boolean;
+  /** Monotonic time before which it does not go. */
+  dueMs: number;
 }
 
 const FRESH: MarkState = {
@@ -58,6 +66,7 @@ const FRESH: MarkState = {
   changedSince: false,
   covering: 0,
   leaving: false,
+  dueMs: -Infinity,
 };
 
 const NOTHING_STAGED: Staged = { ops: [], done: () => {} };
@@ -80,6 +89,10 @@ export class LatestLanes {
   /** Counts of an earlier version, which kept events here. */
   readonly dropped: Readonly<Record<string, number>>;
   #maker: ReportMaker | undefined;
+  /** Monotonic time of the last acknowledgement per mark's key; those of the last second. */
+  readonly #toldMs = new Map<string, number>();
+  /** Some mark was held back by its pace when `pending` looked last. */
+  throttled = false;
   #sequence: number;
   #reserved: number;
 
@@ -156,13 +169,28 @@ export class LatestLanes {
       if (!ok) this.#reserved = Math.min(this.#reserved, sequence - 1);
       this.#arriving[lane]--;
       if (this.#inFlight.get(key) === sequence) this.#inFlight.delete(key);
-      if (ok) this.#add({ ...index, key, ...(report ? {} : { mark: { ...FRESH } }) });
+      if (ok) this.#add({ ...index, key, ...(report ? {} : { mark: this.#freshMark(key) }) });
     };
     const ops: StoreOp[] = [
       { op: "put", bucket: BUCKET.outbox, key, value: row },
       ...this.#reserve(),
     ];
     return { sequence, ops, done };
+  }
+
+  #freshMark(key: string): MarkState {
+    const toldMs = this.#toldMs.get(key);
+    return toldMs === undefined ? { ...FRESH } : { ...FRESH, dueMs: toldMs + MARK_PACE_MS };
+  }
+
+  #told(key: string): void {
+    const nowMs = this.#clock.monotonicMs();
+    this.#toldMs.delete(key); // to the end: the oldest are in front
+    this.#toldMs.set(key, nowMs);
+    for (const [oldest, toldMs] of this.#toldMs) {
+      if (nowMs - toldMs < MARK_PACE_MS) break;
+      this.#toldMs.delete(oldest);
+    }
   }
 
   /** Who makes the reports of marks. */
@@ -205,12 +233,15 @@ export class LatestLanes {
     skip: (sequence: number) => boolean,
   ): OutboxItem[] {
     const items: OutboxItem[] = [];
+    const nowMs = this.#clock.monotonicMs();
+    if (lane === "status") this.throttled = false;
     for (const entry of this.#lanes[lane].values()) {
       const { sequence, key } = entry;
       if (items.length >= limit) break;
       if (skip(sequence)) continue;
       if (entry.mark) {
-        if (this.#maker?.has(key)) items.push(this.#marked(entry, entry.mark));
+        if (entry.mark.dueMs > nowMs) this.throttled = true;
+        else if (this.#maker?.has(key)) items.push(this.#marked(entry, entry.mark));
         continue;
       }
       const row = this.#store.get<OutboxRow>(BUCKET.outbox, key);
@@ -249,6 +280,7 @@ export class LatestLanes {
     const gone: Entry[] = [];
     for (const entry of acked) {
       const { mark, key } = entry;
+      if (mark) this.#told(key);
       if (mark && (mark.changedSince || mark.covering > 0)) {
         renewed.push(this.stage("status", key, undefined));
         continue;

@@ -163,6 +163,7 @@ export class DurableOutbox implements Outbox {
     for (const lane of ["control", "status", "event"] as const) {
       items.push(...this.#latest.pending(lane, limit - items.length, skipped));
     }
+    if (this.#latest.throttled) this.#throttled.wake();
     for (const lane of [this.#bulk.event, this.#bulk.telemetry]) {
       if (items.length >= limit) break;
       for (const item of lane.pending(skip)) {
