@@ -1,6 +1,6 @@
 /**
- * Tries a disk again that refused a write, so that a store nobody writes to notices that all is well
- * again, and what stands in its health goes away by itself.
+ * Tries a disk again that refused a write, so that a store nobody writes to notices that all is
+ * well again, and what stands in its health goes away by itself.
  */
 import type { Clock } from "../clock.ts";
 import type { Store } from "./port.ts";

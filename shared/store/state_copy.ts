@@ -2,8 +2,8 @@
  * A copy of the present state in the making, by SQLite's online backup: some pages at a time, and
  * pages that change behind it are copied again by SQLite itself, so that the finished copy is the
  * state of one moment, the last. The copy's bytes are reached without another copy: sql.js keeps as
- * a file's contents what `slice` of the bytes it is given returns. Where that does not hold (another
- * sql.js, a state that outgrew the room) they are exported in one step instead.
+ * a file's contents what `slice` of the bytes it is given returns. Where that does not hold
+ * (another sql.js, a state that outgrew the room) they are exported in one step instead.
  */
 import { AppError, invariant } from "../errors.ts";
 import type { Database, SqlJsStatic } from "./sql_js.d.ts";

@@ -78,7 +78,7 @@ Deno.test("WriteBudget keeps its count once an hour at most while little is writ
   assertEquals(store.lastSequence <= 49, true, `commits: ${store.lastSequence}`);
 });
 
-Deno.test("WriteBudget tells that it is exceeded, again after a day, and that all is well", async () => {
+Deno.test("WriteBudget tells when it is exceeded, again a day later, and when not", async () => {
   const clock = new SimClock();
   const program = programOn(new MemoryStore(), clock);
   await runFor(program, clock, 30, () => program.written.journal += 100);

@@ -1,4 +1,4 @@
-/** The words of `GET /v1/history` as a query, each refused by name where it makes no sense. Pure. */
+/** The words of `GET /v1/history` as a query, refused by name where they make no sense. Pure. */
 import { AppError } from "../../../shared/errors.ts";
 import type { HistoryQuery } from "../port.ts";
 
