@@ -1,7 +1,7 @@
 /**
  * How the disk does, as the store's own writes see it: full, read-only, failing or slow. What is
  * wrong stands until a write succeeds. After an I/O error the disk is left alone for a second;
- * while a write does not come back, others are refused after a while, so that callers get an answer.
+ * while a write does not come back, others are refused after a while, so that callers hear.
  */
 import type { Clock } from "../clock.ts";
 import { AppError, errorChain, isAppError } from "../errors.ts";

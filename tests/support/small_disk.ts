@@ -1,7 +1,7 @@
 /**
  * File systems of their own for tests of what a disk does to a program: a tmpfs of a given size,
- * and an ext4 in a file that can be frozen (writes hang) and made to fail (it turns read-only). Need
- * root; disposal unmounts and removes.
+ * and an ext4 in a file that can be frozen (writes hang) and made to fail (it turns read-only).
+ * Need root; disposal unmounts and removes.
  */
 import { join } from "@std/path";
 import { must, run } from "./process.ts";
