@@ -1,6 +1,6 @@
 /**
- * What a RuntimeClass adds to a new pod, as Kubernetes' admission does: the cost of its sandbox, and
- * where it may run. A pod that names a class that is not there is refused.
+ * What a RuntimeClass adds to a new pod, as Kubernetes' admission does: the cost of its sandbox,
+ * and where it may run. A pod that names a class that is not there is refused.
  * `admitRuntimeClass` is pure.
  */
 import { deepEqual } from "../../shared/json/json.ts";

@@ -20,7 +20,7 @@ function admit(spec: Partial<PodSpec>): PodSpec {
   return admitRuntimeClass(pod, (name) => CLASSES[name]).spec;
 }
 
-Deno.test("admitRuntimeClass() gives the pod the class's overhead, selector and tolerations", () => {
+Deno.test("admitRuntimeClass() gives the pod its class's overhead, selector, tolerations", () => {
   assertEquals(admit({}), { containers: [] });
   assertEquals(admit({ runtimeClassName: "plain" }), {
     containers: [],

@@ -134,12 +134,7 @@ export class PodAgent {
     const { runtime, records, clock } = options;
     this.#statics = staticFolder(options);
     const ledger = new AgentLedger(options.ledger, this.#statics);
-    // The runtime takes these paths as they are, and it runs in another folder.
-    const dirs = {
-      pods: resolve(options.dirs.pods),
-      podLogs: resolve(options.dirs.podLogs),
-      seccomp: resolve(options.dirs.seccomp),
-    };
+    const dirs = absolute(options.dirs);
     const notify = () => this.changes.notify();
     const events = new PodEvents(options.events);
     const watch = new RuntimeWatch(runtime, options.cgroupDriver);
@@ -176,15 +171,7 @@ export class PodAgent {
       images,
       prober: this.#prober,
       emptyDirLimits,
-      verdicts: {
-        verdict: (pod) =>
-          this.#evictor?.verdict(pod.metadata.uid ?? "") ?? this.shutdown.verdict(pod),
-        hold: (pod) => this.shutdown.hold(pod),
-      },
-      admissions: new Admissions(
-        options.node.allocatable,
-        (pod) => this.shutdown.refusal() ?? this.#evictor?.refusal(pod),
-      ),
+      ...this.#judges(options),
       siteActs: options.siteActs ?? new NoSiteActs(),
       node,
       watch,
@@ -207,8 +194,28 @@ export class PodAgent {
       isFinal: options.endsFinally ?? false,
       onVerdict: (uid) => this.#reconciler.touch(uid),
     });
-    this.#evictor = options.eviction && new Evictor({
-      ...options.eviction,
+    this.#evictor = this.#makeEvictor(options, imageGc);
+  }
+
+  /** Who decides, besides its own containers, whether a pod may run here. */
+  #judges({ node }: PodAgentOptions) {
+    return {
+      verdicts: {
+        verdict: (pod: Pod) =>
+          this.#evictor?.verdict(pod.metadata.uid ?? "") ?? this.shutdown.verdict(pod),
+        hold: (pod: Pod) => this.shutdown.hold(pod),
+      },
+      admissions: new Admissions(
+        node.allocatable,
+        (pod) => this.shutdown.refusal() ?? this.#evictor?.refusal(pod),
+      ),
+    };
+  }
+
+  #makeEvictor(options: PodAgentOptions, imageGc: ImageGc): Evictor | undefined {
+    const { eviction, runtime, clock } = options;
+    return eviction && new Evictor({
+      ...eviction,
       clock,
       pods: () => this.localPods.list(),
       reclaimDisk: async (signal) => {
@@ -217,7 +224,7 @@ export class PodAgent {
       },
       tellNode: (reason, message) => tellNode(options, reason, message),
       onVerdict: (uid) => this.#reconciler.touch(uid),
-      onPressure: notify,
+      onPressure: () => this.changes.notify(),
     });
   }
 
@@ -252,6 +259,13 @@ export class PodAgent {
   cgroupOf(pod: Pod): string {
     return cgroupParent(pod, this.#watch.cgroupDriver());
   }
+}
+
+/** The runtime takes these paths as they are, and it runs in another folder. */
+function absolute(
+  { pods, podLogs, seccomp }: PodAgentOptions["dirs"],
+): { pods: string; podLogs: string; seccomp: string } {
+  return { pods: resolve(pods), podLogs: resolve(podLogs), seccomp: resolve(seccomp) };
 }
 
 function staticFolder(
