@@ -144,7 +144,8 @@ export class DurableEventLog implements EventLog {
 
   async #tell({ involvedObject, type, reason, message }: EventInput): Promise<void> {
     const { kind = "", namespace = "", name = "" } = involvedObject;
-    const subject = `${kind.toLowerCase()}s/${namespace}/${name}`;
+    const subject = [`${kind.toLowerCase()}s`, namespace, name].filter((part) => part !== "")
+      .join("/");
     const detail = { type, message };
     await this.#options.history?.record({ kind: "event", subject, what: reason, detail });
   }

@@ -2,7 +2,7 @@
  * Puts stamps of history right that were taken before the time was known. Records carry operating
  * time beside the clock's; once the clock is known to have been wrong, the stretch of operating
  * time since it was last right is noted with where it began, and every reading of it gives the
- * right stamps. Nothing stored is changed. A run that ends before it learns the time keeps its stamps.
+ * right stamps. Nothing stored is changed. A run that ends before it learns the time keeps its own.
  */
 import type { Clock } from "../../shared/clock.ts";
 import type { Store } from "../../shared/store/port.ts";
