@@ -66,8 +66,14 @@ export function nextTurn(): Promise<void> {
 
 /** RFC 3339 in UTC without fraction, as Kubernetes' metav1.Time writes it. */
 export function toTime(ms: number): string {
-  return new Date(ms).toISOString().replace(/\.\d{3}Z$/, "Z");
+  if (ms !== lastTime.ms) {
+    lastTime = { ms, text: `${new Date(ms).toISOString().slice(0, -5)}Z` };
+  }
+  return lastTime.text;
 }
+
+/** Many stamps are made of one reading of the clock. */
+let lastTime = { ms: NaN, text: "" };
 
 /** RFC 3339 with microseconds, as Kubernetes' metav1.MicroTime writes it. */
 export function toMicroTime(ms: number): string {

@@ -30,6 +30,7 @@ import type { World } from "./world.ts";
 const TIMERS_MAX = 400;
 const CONNECTIONS_MAX = 8;
 const DONE_KEPT = 10_000;
+const LOOKS_PER_COSTLY_ONE = 60;
 const LOOK_MS = 60_000;
 
 interface NodeBook {
@@ -54,6 +55,9 @@ interface NodeBook {
 export class Checkers {
   readonly #world: World;
   readonly #model: Model;
+  /** Between two looks at everybody's queues. */
+  lookMs = LOOK_MS;
+  #looks = 0;
   readonly #books = new Map<string, NodeBook>();
 
   constructor(world: World, model: Model) {
@@ -276,7 +280,8 @@ export class Checkers {
 
   #look(): void {
     const { time, edges, network, trace } = this.#world;
-    time.schedule("checkers", LOOK_MS, () => {
+    time.schedule("checkers", this.lookMs, () => {
+      this.#looks++;
       for (const edge of edges) {
         if (edge.edge) this.#lookAtQueues(edge.name, edge.edge);
         const timers = edge.life?.timers ?? 0;
@@ -292,7 +297,8 @@ export class Checkers {
   }
 
   #lookAtQueues(node: string, edge: Edge): void {
-    for (const { name, bound, depth } of QUEUES) {
+    for (const { name, bound, depth, isCostly } of QUEUES) {
+      if (isCostly && this.#looks % LOOKS_PER_COSTLY_ONE !== 0) continue;
       const now = depth(edge);
       this.#world.trace.max(`${QUEUE}${name}`, now);
       if (now > bound) {

@@ -22,6 +22,8 @@ export interface Queue {
   name: string;
   bound: number;
   depth: (edge: Edge) => number;
+  /** To be looked at seldom: it reads all of it. */
+  isCostly?: boolean;
 }
 
 export const QUEUES: readonly Queue[] = [
@@ -42,7 +44,12 @@ export const QUEUES: readonly Queue[] = [
     bound: HISTORY_LIMITS.rowsMax + FLUSH_ROWS,
     depth: ({ memory }) => memory.store.bulk.stats(STREAM.history).rows,
   },
-  { name: "events kept", bound: EVENTS_MAX, depth: ({ memory }) => memory.events.list().length },
+  {
+    name: "events kept",
+    bound: EVENTS_MAX,
+    depth: ({ memory }) => memory.events.list().length,
+    isCostly: true,
+  },
   {
     name: "site edits undecided",
     bound: OPEN_INTENTS_MAX,

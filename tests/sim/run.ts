@@ -24,6 +24,7 @@ const QUIET_MS = 2 * 60_000;
 const START_MS = 120_000;
 /** Between two acts of the people at the sites: while faults go on, and in the long night. */
 const SITE_PAUSE_MS = 120_000;
+const NIGHT_LOOK_MS = 10 * 60_000;
 const NIGHT_PAUSE_MS = 8 * DAY_MS;
 /** Calm hours between rounds, at most. */
 export const CALM_HOURS = 12;
@@ -164,6 +165,7 @@ class History {
     this.#site.end();
     this.#workload.end();
     await time.advance(HOUR_MS);
+    this.#checkers.lookMs = NIGHT_LOOK_MS;
     this.#site.begin(NIGHT_PAUSE_MS);
     this.#workload.begin({ pauseMsMax: NIGHT_PAUSE_MS, isPatient: true });
     await time.advance(Math.max(0, days * DAY_MS - 2 * HOUR_MS));

@@ -32,7 +32,7 @@ export interface EvictionSettings {
 
 export interface EvictorOptions extends EvictionSettings {
   clock: Clock;
-  /** Pods that shall run here, with the status this node computed. */
+  /** Pods that shall run here, with the status this node computed. Costs: asked only in need. */
   pods: () => readonly Pod[];
   /** Frees what no pod needs: unused images. */
   reclaimDisk: (signal: AbortSignal) => Promise<void>;
@@ -108,9 +108,7 @@ export class Evictor {
 
   async #check(signal: AbortSignal): Promise<void> {
     const { clock, thresholds, transitionMs } = this.#options;
-    const pods = this.#options.pods();
-    const uids = new Set(pods.map(({ metadata }) => metadata.uid ?? ""));
-    for (const uid of this.#verdicts.keys()) if (!uids.has(uid)) this.#verdicts.delete(uid);
+    if (this.#verdicts.size > 0) this.#forgetGone();
     const { observations, hasImageFs } = await this.#observe();
     const decision = decideEviction({
       thresholds,
@@ -121,8 +119,13 @@ export class Evictor {
     });
     this.#state = decision.state;
     this.#setPressures(decision.pressures);
-    if (!decision.act || this.#isWaiting(pods)) return;
+    if (!decision.act || this.#isWaiting()) return;
     await this.#relieve(decision.act, hasImageFs, signal);
+  }
+
+  #forgetGone(): void {
+    const uids = new Set(this.#options.pods().map(({ metadata }) => metadata.uid ?? ""));
+    for (const uid of this.#verdicts.keys()) if (!uids.has(uid)) this.#verdicts.delete(uid);
   }
 
   async #observe(): Promise<Observed> {
@@ -140,10 +143,10 @@ export class Evictor {
   }
 
   /** True while the last one that gave way has not ended, for so long at least. */
-  #isWaiting(pods: readonly Pod[]): boolean {
+  #isWaiting(): boolean {
     const last = this.#last;
     if (!last || this.#options.clock.monotonicMs() - last.atMs >= END_MS) return false;
-    const pod = pods.find(({ metadata }) => metadata.uid === last.uid);
+    const pod = this.#options.pods().find(({ metadata }) => metadata.uid === last.uid);
     return pod?.status?.containerStatuses?.some(({ state }) => state?.running) ?? false;
   }
 
