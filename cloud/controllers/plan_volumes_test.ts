@@ -89,7 +89,7 @@ Deno.test("class, modes, selector and volumeName each decide", () => {
   assertEquals(claims[0]?.status?.phase, "Bound");
 });
 
-Deno.test("a volume whose claim is gone is Released and given to nobody; a lost one is told", () => {
+Deno.test("a volume whose claim is gone is Released, given to nobody; a lost one is told", () => {
   const claims = [claim("a", "1Gi")];
   const volumes = [volume("v", "1Gi")];
   settle(claims, volumes);

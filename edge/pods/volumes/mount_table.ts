@@ -1,4 +1,4 @@
-/** The kernel's list of mounts (/proc/self/mountinfo), and what it says about a bind mount. Pure. */
+/** The kernel's list of mounts (/proc/self/mountinfo), and what it says of a bind mount. Pure. */
 
 export interface MountEntry {
   /** "major:minor" of the file system. */

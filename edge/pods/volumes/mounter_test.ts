@@ -35,7 +35,7 @@ Deno.test("a bind is told by where it leads: into its volume, or out of it", () 
   assertEquals(showsPartOf(parseMounts(TABLE), "/srv/vol", "/t"), false);
 });
 
-Deno.test("an NFS mount names server, path, options; what could be another thing is refused", () => {
+Deno.test("an NFS mount names server, path, options; what could be another is refused", () => {
   const source = { server: "10.0.0.1", path: "/export/a b", readOnly: false, options: [] };
   assertEquals(nfsArguments(source, "/p"), ["-t", "nfs", "10.0.0.1:/export/a b", "/p"]);
   assertEquals(
