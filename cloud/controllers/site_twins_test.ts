@@ -59,7 +59,7 @@ function world(held?: Device) {
   };
 }
 
-Deno.test("an edit of what the site saw is followed, once, and marked in the same write", async () => {
+Deno.test("an edit of what the site saw is followed once, and marked with it", async () => {
   const w = world(device({ speed: "1", other: "x" }));
   const asked = edit("5", "1");
   assertEquals(await w.apply(asked), { kind: "applied" });

@@ -1,4 +1,4 @@
-/** `get devices`, `get twins`, `describe device`, `set twin`, `why device`: through the local API. */
+/** `get twins`, `describe device`, `why device`, `set twin`: through the local API. */
 import type { CommandSpec, Invocation } from "../../shared/cli/command.ts";
 import { UsageError } from "../../shared/cli/command.ts";
 import { writeOut } from "../../shared/cli/run_program.ts";

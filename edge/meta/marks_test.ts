@@ -91,7 +91,7 @@ Deno.test("a change on its way to the disk is not lost to an acknowledgement", a
   assertEquals((await world.due()).map(([, state]) => state), ["3"]);
 });
 
-Deno.test("after a restart what waits is sent, and sent again as it may have been sent", async () => {
+Deno.test("after a restart what waits is sent twice, as it may have been sent", async () => {
   const world = new World();
   await world.change();
   await world.due();

@@ -1,8 +1,8 @@
 /**
- * The past of twins: every change, on disk in the store's bulk view, bounded by bytes, rows and age;
- * read by time, thinned by step, and as it was at a moment. Reading takes a slice at a time and lets
- * others go first, so that a long look holds up nobody. Stamps made before the node knew the time
- * are put right as they are read.
+ * The past of twins: every change, on disk in the store's bulk view, bounded by bytes, rows and
+ * age; read by time, thinned by step, and as it was at a moment. Reading takes a slice at a time
+ * and lets others go first, so that a long look holds up nobody. Stamps made before the node knew
+ * the time are put right as they are read.
  */
 import type { Clock } from "../../shared/clock.ts";
 import { AppError } from "../../shared/errors.ts";

@@ -16,7 +16,7 @@ function desiring(property: string, value: string | undefined) {
   };
 }
 
-Deno.test("a report is on disk when it is answered, and the cloud gets all of the device", async () => {
+Deno.test("a report is on disk when it is answered; the cloud gets the whole device", async () => {
   const world = await TwinWorld.start("a");
   const { events } = await world.report("a", { temperature: "21.50", serial: 'A 1 {"x": "ü"}' });
   assertEquals(events.map((event) => event.kind), ["reported", "reported", "state"]);
@@ -105,7 +105,7 @@ Deno.test("a flood is refused beyond its bound, and the rest is kept", async () 
   assertEquals(world.twins.counts().waiting, 0);
 });
 
-Deno.test("a desired value of the Device becomes a delta until the device has followed", async () => {
+Deno.test("a desired value of the Device is pending until the device has followed", async () => {
   const world = await TwinWorld.start("a");
   world.putDevice("a", desiring("temperature", "20"));
   await world.engine.sync();
@@ -173,7 +173,7 @@ Deno.test("a feed that is not read is bounded, and begins anew", async () => {
   feed.close();
 });
 
-Deno.test("a device that falls silent is unknown, then offline, and back with its word", async () => {
+Deno.test("a silent device is unknown, then offline, and back with its word", async () => {
   const world = await TwinWorld.start();
   world.putDevice("a", (device) => device.spec.stateReport = { reportCycle: 2_000 });
   const stop = new AbortController();

@@ -1,10 +1,12 @@
 /**
- * The twin engine as other rooms see it: MQTT, DMI, mappers and the local API give it commands, read
- * what is known, and follow what changes. A command is answered when what it changed is on disk.
+ * The twin engine as other rooms see it: MQTT, DMI, mappers and the local API give it commands,
+ * read what is known, and follow what changes. A command is answered when what it changed is on
+ * disk.
  *
  * Who follows must be idempotent: a feed begins with "resync" (read everything there is), says so
- * again when its reader was too slow, and between the two tells the latest per device, property and
- * kind of change. That is also how what was committed before a crash, and never published, arrives.
+ * again when its reader was too slow, and between the two tells the latest per device, property
+ * and kind of change. That is also how what was committed before a crash, and never published,
+ * arrives.
  */
 import type { Changes } from "../../shared/async/wakeup.ts";
 import type { TwinStatus } from "../../shared/k8s/devices.ts";
@@ -138,7 +140,7 @@ export interface TwinCounts {
 }
 
 export interface Twins {
-  /** Notified when devices come, go or are defined anew, and when what is desired or a state changes. */
+  /** Notified when devices come, go or are defined anew, and when a state or desired changes. */
   readonly changes: Changes;
   /**
    * Errors, with the rule in `facts.rule`: `not_found` (device, property), `invalid` (type, range,

@@ -25,7 +25,8 @@ export function deviceResources(
       shortNames: [],
       namespaced: true,
       selectableFields: ["spec.nodeName", "spec.deviceModelRef.name", "status.state"],
-      list: () => held(GVR.devices).map((object) => withStatus(object as Device, twins())), // by key
+      // the key they lie under says what they are
+      list: () => held(GVR.devices).map((object) => withStatus(object as Device, twins())),
     },
     {
       group: GVR.deviceModels.group,
