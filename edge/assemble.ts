@@ -373,6 +373,7 @@ function buildAgent(
       name: config.nodeName,
       addresses: () => reporter.addresses(),
       allocatable: () => reporter.allocatable(),
+      kubernetesApi: config.pods.kubernetesApi,
     },
     ...(config.pods.staticPath === "" ? {} : {
       staticPods: {

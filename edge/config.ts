@@ -46,6 +46,8 @@ export interface EdgeConfig {
     logsDir: string;
     /** Folder of pods this node runs from files, whatever the cloud says; "" for none. */
     staticPath: string;
+    /** Where containers on this node reach the Kubernetes API, HOST:PORT; "" tells them nothing. */
+    kubernetesApi: string;
     max: number;
     clusterDns: string[];
     clusterDomain: string;
@@ -120,6 +122,7 @@ export const edgeConfigSchema: Parser<EdgeConfig> = section<EdgeConfig>({
   pods: section<EdgeConfig["pods"]>({
     logsDir: text("/var/log/pods"),
     staticPath: text(""),
+    kubernetesApi: address(""),
     max: whole(110, 1, 1_000),
     clusterDns: list(text()),
     clusterDomain: text("cluster.local"),

@@ -66,6 +66,8 @@ export interface PodAgentOptions {
     addresses: () => readonly string[];
     /** The node's allocatable resources, as in its status; {} admits every pod. */
     allocatable: () => Readonly<Record<string, string>>;
+    /** Where pods reach the Kubernetes API, HOST:PORT; nowhere when left out. */
+    kubernetesApi?: string;
   };
   dirs: {
     /** Volumes and small files of pods, one folder per uid. Absolute. */
@@ -350,6 +352,7 @@ function nodeView(
     name: options.node.name,
     addresses: options.node.addresses,
     allocatable: options.node.allocatable,
+    kubernetesApi: options.node.kubernetesApi ?? "",
     podLogsDir: dirs.podLogs,
     seccompDir: dirs.seccomp,
     host: options.host,

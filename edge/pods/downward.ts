@@ -9,6 +9,8 @@ export interface PodFacts {
   podIps: readonly string[];
   /** Stands in for limits that are not set. */
   allocatable: Readonly<Record<string, string>>;
+  /** Where pods reach the Kubernetes API, HOST:PORT; "" or left out: nowhere. */
+  kubernetesApi?: string;
 }
 
 const SUBSCRIPT = /^metadata\.(labels|annotations)\['([^']+)'\]$/;

@@ -6,6 +6,7 @@
 import { AppError } from "../../shared/errors.ts";
 import type { ConfigMap, Container, EnvVar, Pod, Secret } from "../../shared/k8s/types.ts";
 import { fieldValue, type PodFacts, resourceValue } from "./downward.ts";
+import { apiVariables } from "./service_env.ts";
 
 /** Objects of the pod's namespace, by name. */
 export interface ConfigSource {
@@ -21,7 +22,7 @@ export function resolveEnv(
   source: ConfigSource,
   facts: PodFacts,
 ): Map<string, string> {
-  const env = new Map<string, string>();
+  const env = new Map<string, string>(apiVariables(facts.kubernetesApi ?? ""));
   for (const from of container.envFrom ?? []) {
     for (const [key, value] of envFromValues(pod, from, source)) {
       const name = (from.prefix ?? "") + key;

@@ -16,6 +16,8 @@ export interface NodeViewOptions {
   name: string;
   addresses: () => readonly string[];
   allocatable: () => Readonly<Record<string, string>>;
+  /** Where pods reach the Kubernetes API; "" for nowhere. */
+  kubernetesApi: string;
   podLogsDir: string;
   seccompDir: string;
   host: HostFacts;
@@ -56,6 +58,7 @@ export class NodeView {
       hostIps,
       podIps: pod.spec.hostNetwork ? hostIps : sandboxIps,
       allocatable: this.#options.allocatable(),
+      kubernetesApi: this.#options.kubernetesApi,
     };
   }
 

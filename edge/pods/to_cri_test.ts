@@ -305,3 +305,18 @@ Deno.test("the overhead of a RuntimeClass is reserved and told to the runtime", 
   const overhead = toSandboxConfig(made, 0, CONTEXT).linux?.overhead;
   assertEquals([overhead?.cpuQuota, overhead?.memoryLimitInBytes], [25_000n, 125829120n]);
 });
+
+Deno.test("containers are told of the Kubernetes API where it can be reached, and not else", () => {
+  const source = { configMap: () => undefined, secret: () => undefined };
+  const facts = { nodeName: "n", hostIps: [], podIps: [], allocatable: {} };
+  const made = pod({}, { env: [{ name: "API", value: "$(KUBERNETES_PORT)" }] });
+  const env = (kubernetesApi: string) =>
+    resolveEnv(made, made.spec.containers[0]!, source, { ...facts, kubernetesApi });
+  assertEquals([...env("")], [["API", "$(KUBERNETES_PORT)"]]);
+  const told = env("192.0.2.1:6443");
+  assertEquals(told.get("KUBERNETES_SERVICE_HOST"), "192.0.2.1");
+  assertEquals(told.get("KUBERNETES_SERVICE_PORT"), "6443");
+  assertEquals(told.get("KUBERNETES_PORT_6443_TCP_ADDR"), "192.0.2.1");
+  assertEquals(told.get("API"), "tcp://192.0.2.1:6443");
+  assertEquals(env("[fd00::1]:6443").get("KUBERNETES_PORT"), "tcp://[fd00::1]:6443");
+});
