@@ -69,6 +69,7 @@ export class MirrorPods {
     try {
       await kube.create<Pod>(GVR.pods, mirror, signal);
     } catch (error) {
+      if (isAppError(error, "forbidden")) return errorChain(error);
       if (!isAppError(error, "already_exists")) throw error;
     }
     return undefined;
