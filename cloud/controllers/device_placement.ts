@@ -1,8 +1,8 @@
 /**
  * Gives devices of v1alpha2 that select their node by labels a node, and another when theirs no
- * longer fits. Devices that name their node are left alone. `chooseNode` is pure: the node a device
- * has stays while it fits; else the first by name that fits; else, by KubeEdge's reading of a
- * selector, the node whose name is its first value.
+ * longer fits. A node that somebody else has named, then or later, is left alone. `chooseNode` is
+ * pure: the node a device has stays while it fits; else the first by name that fits; else, by
+ * KubeEdge's reading of a selector, the node whose name is its first value.
  */
 import { forEachBounded } from "./bounded.ts";
 import { Wakeup } from "../../shared/async/wakeup.ts";
@@ -20,6 +20,8 @@ import { meetsTerms } from "./node_affinity.ts";
 import type { ObjectCache } from "./port.ts";
 
 const WRITES_MAX = 16;
+/** The node chosen here: a device on any other was put there by someone. */
+export const PLACED_ANNOTATION = "devices.skerry.dev/placed-on";
 
 export function chooseNode(
   selector: AlphaSelector,
@@ -32,6 +34,10 @@ export function chooseNode(
   if (fitting.length > 0) return fitting[0];
   const named = selector.nodeSelectorTerms[0]?.matchExpressions?.[0]?.values?.[0];
   return nodes.map(nameOf).find((name) => name === named) ?? current;
+}
+
+function mayPlace({ metadata, spec }: Device): boolean {
+  return !spec.nodeName || spec.nodeName === metadata.annotations?.[PLACED_ANNOTATION];
 }
 
 function nameOf(node: Node): string {
@@ -75,7 +81,7 @@ export class DevicePlacement {
       await this.#wakeup.wait(signal);
       const known = [...nodes.list()];
       const moves = [...this.#selecting.values()].flatMap((device) => {
-        const selector = labelSelectorOf(device);
+        const selector = mayPlace(device) ? labelSelectorOf(device) : undefined;
         const node = selector && chooseNode(selector, known, device.spec.nodeName);
         return node === undefined || node === device.spec.nodeName ? [] : [{ device, node }];
       });
@@ -85,7 +91,8 @@ export class DevicePlacement {
 
   async #move({ device, node }: { device: Device; node: string }, signal: AbortSignal) {
     const { namespace = "", name = "", resourceVersion = "" } = device.metadata;
-    const body = { metadata: { resourceVersion }, spec: { nodeName: node } };
+    const annotations = { [PLACED_ANNOTATION]: node };
+    const body = { metadata: { resourceVersion, annotations }, spec: { nodeName: node } };
     try {
       await this.#options.kube.patch(
         GVR.devices,

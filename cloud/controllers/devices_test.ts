@@ -132,4 +132,9 @@ Deno.test("a device that selects by labels follows the labels of nodes", async (
   kube.put(GVR.nodes, node("n2", { zone: "a" }));
   kube.put(GVR.nodes, node("n1", { zone: "b" }));
   await until(() => placed() === "n2", "it moved");
+  const found = kube.peek<Device>(GVR.devices, "default", "d1")!;
+  kube.put(GVR.devices, { ...found, spec: { ...found.spec, nodeName: "n1" } });
+  kube.put(GVR.nodes, node("n3", { zone: "a" }));
+  await settle();
+  assertEquals(placed(), "n1");
 });

@@ -144,6 +144,8 @@ async function edits(k: KubectlClient): Promise<void> {
   const { code, stderr } = await k.run(args);
   assertEquals(code, 1);
   assertStringIncludes(stderr, "spec.protocol: Invalid value");
+  await k.must(["delete", "-f", manifest("v1alpha2_bluetooth.yaml")]);
+  assertEquals((await k.run(["get", "devicestatus", "sensor-tag-instance-01"])).code, 1);
 }
 
 async function rules(k: KubectlClient): Promise<void> {
