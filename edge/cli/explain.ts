@@ -35,7 +35,8 @@ async function showDiff(invocation: Invocation, signal: AbortSignal): Promise<nu
   return 0;
 }
 
-export function renderDiff({ link, generation, reports, items, intents }: Diff): string {
+export function renderDiff(diff: Diff): string {
+  const { link, generation, reports, items, intents, conflicts } = diff;
   const lines = [`Link: ${link.state} since ${link.since}`];
   const heard = generation.heard === undefined
     ? "none was offered since this program started"
@@ -45,6 +46,12 @@ export function renderDiff({ link, generation, reports, items, intents }: Diff):
   for (const intent of intents) {
     const { state, by, at } = intent;
     lines.push(`  ${intentText(intent)}: ${state}, by ${by} at ${at}`);
+  }
+  if (conflicts.length > 0) {
+    lines.push("", "Asked at the site, and decided otherwise by the cloud:");
+  }
+  for (const intent of conflicts) {
+    lines.push(`  ${intentText(intent)}, by ${intent.by} at ${intent.at}: ${intent.reason ?? ""}`);
   }
   if (reports.total === 0) lines.push("", "Nothing waits to be reported.");
   else {

@@ -6,6 +6,7 @@ import type { LinkStatus, WaitingReport } from "../port.ts";
 /** Reports named one by one; the counts are of all. */
 const NAMED_MAX = 200;
 const VALUE_CHARS_SHOWN = 60;
+const CONFLICTS_MAX = 20;
 
 export interface ReportLine {
   kind: Report["kind"];
@@ -20,6 +21,8 @@ export interface Diff {
   reports: { total: number; byKind: Record<string, number>; oldestAt?: string };
   items: ReportLine[];
   intents: Intent[];
+  /** The last ones of the site in which the cloud's word held. */
+  conflicts: Intent[];
 }
 
 export interface DiffSources {
@@ -47,6 +50,7 @@ export function makeDiff(sources: DiffSources): Diff {
     reports: { total: sources.total, byKind, ...(oldestAt === undefined ? {} : { oldestAt }) },
     items: reports.slice(0, NAMED_MAX).map(({ report }) => toLine(report)),
     intents: sources.intents.filter(({ state }) => state === "pending" || state === "applied"),
+    conflicts: sources.intents.filter(({ state }) => state === "conflict").slice(-CONFLICTS_MAX),
   };
 }
 

@@ -31,6 +31,7 @@ Deno.test("makeDiff() tells what waits, by kind and by name", () => {
     intents: [
       { ...INTENT, verb: "remove", state: "applied" },
       { ...INTENT, id: "old", verb: "restart", state: "merged" },
+      { ...INTENT, id: "lost", verb: "remove", state: "conflict", reason: "it was changed" },
     ],
   });
   assertEquals(diff.generation, { held: 4, heard: 6, behind: true });
@@ -43,4 +44,5 @@ Deno.test("makeDiff() tells what waits, by kind and by name", () => {
     "pod default/web: Pulled: have it",
   ]);
   assertEquals(diff.intents.map((intent) => intent.id), ["i"]);
+  assertEquals(diff.conflicts.map((intent) => intent.id), ["lost"]);
 });
