@@ -7,6 +7,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { errorChain, isAbort } from "../../shared/errors.ts";
 import type { Image, PodSandboxConfig } from "../../shared/gen/runtime/v1/api_pb.ts";
 import type { Container, Secret } from "../../shared/k8s/types.ts";
+import { roomLogger } from "../../shared/log.ts";
 import type { PodRef } from "../../shared/wire/report.ts";
 import type { ContainerRuntime } from "../cri/port.ts";
 import { type BackoffTable, backoffUntil, nextBackoff } from "./backoff_table.ts";
@@ -62,12 +63,15 @@ const REFRESH_MS_MAX = 15_000;
 const KNOWN_REASONS = ["RegistryUnavailable", "SignatureValidationFailed"];
 /** So long ErrImagePull is shown before it becomes ImagePullBackOff. */
 const SHOW_ERROR_MS = 3_000;
+/** A pull is first said to go on after so long, then after twice as long, and so on. */
+const PROGRESS_MS = 30_000;
 /** A local inspection that failed is asked again soon. */
 const INSPECT_RETRY_MS = 5_000;
 
 export class Images {
   readonly #options: ImagesOptions;
   readonly #gate: Gate;
+  readonly #log = roomLogger("edge", "pods", "images");
   readonly #backoffs: BackoffTable = new Map();
   readonly #lastErrors = new Map<string, string>();
 
@@ -176,9 +180,10 @@ export class Images {
     await this.#tellMissing(request);
     await this.#emit(request, "Normal", "Pulling", `Pulling image "${image}"`);
     const startedAtMs = clock.monotonicMs();
+    const pull = (bounded: AbortSignal) => this.#tryCredentials(request, name, bounded);
     const ref = refresh
-      ? await this.#withinRefresh((bounded) => this.#tryCredentials(request, name, bounded), signal)
-      : await this.#tryCredentials(request, name, signal);
+      ? await this.#withinRefresh(pull, signal)
+      : await this.#telling(request, pull, signal);
     const tookMs = Math.round(clock.monotonicMs() - startedAtMs);
     const { image: pulled } = await runtime.imageStatus({ image: ref }, signal);
     const took = tookMs < 1000 ? `${tookMs}ms` : `${tookMs / 1000}s`;
@@ -190,6 +195,36 @@ export class Images {
         `Image size: ${pulled?.size ?? 0n} bytes.`,
     );
     return pulled ? toPresent(pulled, ref) : { ref, user: {} };
+  }
+
+  /** A pull that takes long says so: to the log and on the pod, ever less often. */
+  async #telling<T>(
+    request: ImageRequest,
+    work: (signal: AbortSignal) => Promise<T>,
+    signal: AbortSignal,
+  ): Promise<T> {
+    const done = new AbortController();
+    const telling = this.#tellProgress(request, AbortSignal.any([signal, done.signal]))
+      .catch(() => undefined); // ended by the pull being done or given up: nothing to say
+    try {
+      return await work(signal);
+    } finally {
+      done.abort();
+      await telling;
+    }
+  }
+
+  async #tellProgress({ ref, container, ...rest }: ImageRequest, signal: AbortSignal) {
+    const { clock } = this.#options;
+    const startedAtMs = clock.monotonicMs();
+    for (let waitMs = PROGRESS_MS; !signal.aborted; waitMs *= 2) {
+      await clock.sleep(waitMs, signal);
+      const took = goSeconds(Math.round((clock.monotonicMs() - startedAtMs) / 1_000) * 1_000);
+      const image = container.image ?? "";
+      this.#log.info("Still pulling an image", { ...ref, image, took });
+      const message = `Still pulling image "${image}" after ${took}`;
+      await this.#emit({ ref, container, ...rest }, "Normal", "Pulling", message);
+    }
   }
 
   async #tellMissing(request: ImageRequest): Promise<void> {
