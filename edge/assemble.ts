@@ -402,6 +402,7 @@ function buildAgent(
       lowPercent: config.pods.imageGCLowThresholdPercent,
     },
     eviction,
+    podPidsLimit: config.node.podPidsLimit,
     endsFinally: config.shutdown.pods === "fail",
   });
 }

@@ -14,6 +14,7 @@ import type { EventLog, Ledger, PodRecords } from "../meta/port.ts";
 import { Admissions } from "./admission.ts";
 import { AgentLedger } from "./agent_ledger.ts";
 import { type CgroupDriver, cgroupParent, type HostFacts } from "./cgroup.ts";
+import { SystemdSlices } from "./cgroup_slices.ts";
 import { ContainerStarter } from "./container_starter.ts";
 import { ContainerStopper } from "./container_stopper.ts";
 import type { DnsSettings } from "./dns.ts";
@@ -33,6 +34,7 @@ import { Images } from "./images.ts";
 import { AgentPods } from "./local_pods.ts";
 import { NodeView } from "./node_view.ts";
 import { RuntimeObserver } from "./observer.ts";
+import { PodCgroups } from "./pod_cgroups.ts";
 import { PodEvents } from "./pod_events.ts";
 import { NoSiteActs, type SiteActs } from "./port.ts";
 import { PodShutdown } from "./pod_shutdown.ts";
@@ -101,6 +103,8 @@ export interface PodAgentOptions {
     linksDir: string;
   };
   imageGc: ImageGcThresholds;
+  /** Processes a pod may have; as many as it likes when left out. */
+  podPidsLimit?: number;
   /** When pods give way to a shortage of the node; never when left out. */
   eviction?: EvictionSettings;
   /** Pods ended by a shutdown of the machine are Failed; they run again when left out. */
@@ -130,6 +134,7 @@ export class PodAgent {
   readonly #prober: Prober;
   readonly #housekeeper: Housekeeper;
   readonly #evictor: Evictor | undefined;
+  readonly #slices = new SystemdSlices();
   readonly #statics: StaticFolder | undefined;
 
   constructor(options: PodAgentOptions) {
@@ -146,6 +151,15 @@ export class PodAgent {
     const observer = new RuntimeObserver(runtime, options.node.name, clock);
     const links = new LogLinks(options.logs.linksDir, dirs.podLogs);
     const network = options.network ?? systemNetworkChecks;
+    const cgroups = new PodCgroups({
+      root: options.dirs.cgroup,
+      isV2: options.host.cgroupV2,
+      driver: () => watch.cgroupDriver(),
+      slices: this.#slices,
+      pidsMax: options.podPidsLimit ?? -1,
+      pageSizes: options.host.pageSizes ?? [],
+      pods: () => ledger.list<Pod>("pods"),
+    });
     this.#prober = new Prober({
       checker: new Checker(runtime, network, clock),
       events,
@@ -168,7 +182,7 @@ export class PodAgent {
       clock,
       events,
       observer,
-      executor: podExecutor(options, { events, node, volumes, images, network, links }),
+      executor: podExecutor(options, { events, node, volumes, images, network, links, cgroups }),
       volumes,
       images,
       prober: this.#prober,
@@ -177,7 +191,7 @@ export class PodAgent {
       siteActs: options.siteActs ?? new NoSiteActs(),
       node,
       watch,
-      cgroupRoot: options.dirs.cgroup,
+      cgroups,
       scanMs: options.scanMs,
       onRecorded: notify,
       onRuntimeChange: notify,
@@ -240,7 +254,11 @@ export class PodAgent {
     if (evictor) scope.spawn("eviction", (s) => evictor.run(s));
     const statics = this.#statics;
     if (statics) scope.spawn("static pods", (s) => statics.run(s));
-    await scope.join();
+    try {
+      await scope.join();
+    } finally {
+      await this.#slices.close();
+    }
   }
 
   /** A session with the cloud has begun: it is told of the static pods anew. */
@@ -286,6 +304,7 @@ function podExecutor(
     images: Images;
     network: NetworkChecks;
     links: LogLinks;
+    cgroups: PodCgroups;
   },
 ): PodExecutor {
   const { events } = parts;

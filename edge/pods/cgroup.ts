@@ -14,6 +14,8 @@ export interface HostFacts {
   swapLimits: boolean;
   /** Paths to hide besides the usual ones: /sys/devices/system/cpu/cpuN/thermal_throttle. */
   maskedPaths: readonly string[];
+  /** Sizes of huge pages the kernel has: "2Mi". */
+  pageSizes?: readonly string[];
 }
 
 export type Resources = MessageInitShape<typeof LinuxContainerResourcesSchema>;
@@ -65,6 +67,7 @@ export function containerResources(pod: Pod, container: Container, host: HostFac
     memoryLimitInBytes: BigInt(memory),
     memorySwapLimitInBytes: BigInt(host.swapLimits ? memory : 0),
     oomScoreAdj: BigInt(oomScore(pod, container, host.memoryBytes)),
+    ...hugepageLimits(container),
     ...(host.cgroupV2 ? { unified: { "memory.oom.group": "1" } } : {}),
   };
 }
@@ -80,6 +83,19 @@ export function sandboxOverhead(pod: Pod): Resources {
     cpuShares: BigInt(cpuShares(cpuMillis)),
     memoryLimitInBytes: BigInt(memoryBytes),
   };
+}
+
+const HUGEPAGES = "hugepages-";
+
+/** Only for containers that ask for huge pages: not every kernel can limit them. */
+function hugepageLimits(container: Container): Pick<Resources, "hugepageLimits"> {
+  const limits = Object.keys(container.resources?.limits ?? {})
+    .filter((resource) => resource.startsWith(HUGEPAGES))
+    .map((resource) => ({
+      pageSize: resource.slice(HUGEPAGES.length).replace(/i$/, "B"),
+      limit: BigInt(amountOf(container, "limits", resource) ?? 0),
+    }));
+  return limits.length > 0 ? { hugepageLimits: limits } : {};
 }
 
 /** The sum over the containers; a limit counts only when every container has it. */

@@ -18,6 +18,7 @@ import type { NodeView } from "./node_view.ts";
 import type { ObservedPod } from "./observed.ts";
 import type { PodAction, StartContainer, Waiting } from "./plan.ts";
 import { findContainer } from "./pod_containers.ts";
+import type { PodCgroups } from "./pod_cgroups.ts";
 import type { PodEvents } from "./pod_events.ts";
 import { podLogDir, toSandboxConfig } from "./to_cri.ts";
 import { type PodVolumes, type PreparedVolumes, VolumeError } from "./volumes/pod_volumes.ts";
@@ -53,6 +54,7 @@ export interface ExecutorOptions {
   volumes: PodVolumes;
   starter: ContainerStarter;
   stopper: ContainerStopper;
+  cgroups: PodCgroups;
   /** Bounds calls that make the runtime work hard, across pods. */
   gate: Gate;
 }
@@ -147,7 +149,7 @@ export class PodExecutor {
     action: { attempt: number; replaces: boolean },
     signal: AbortSignal,
   ): Promise<void> {
-    const { runtime, volumes, node, events, gate } = this.#options;
+    const { runtime, volumes, node, events, gate, cgroups } = this.#options;
     const pod = work.pod!; // run_sandbox is planned only for a desired pod
     const problem = node.networkProblem();
     if (problem && !pod.spec.hostNetwork) throw new NetworkNotReady(problem);
@@ -164,6 +166,7 @@ export class PodExecutor {
     const logDir = podLogDir(work.ref, context.podLogsDir);
     await Deno.mkdir(logDir, { recursive: true, mode: 0o755 });
     const runtimeHandler = node.runtimeHandler(pod);
+    await cgroups.ensure(pod);
     const config = toSandboxConfig(pod, action.attempt, context);
     await gate.run(() => runtime.runPodSandbox({ config, runtimeHandler }, signal), signal);
   }

@@ -25,6 +25,7 @@ export async function readHost(): Promise<Host> {
       ? meminfo !== "" && await exists("/proc/swaps")
       : await exists("/sys/fs/cgroup/memory/memory.memsw.limit_in_bytes"),
     maskedPaths: await throttlePaths(),
+    pageSizes: await hugePageSizes(),
     dns: parseResolvConf(resolvConf),
     hostsFile,
     diskUse: readDiskUse,
@@ -41,6 +42,23 @@ async function readDiskUse(path: string): Promise<DiskUse> {
     inodes: stats.files,
     inodesFree: stats.ffree,
   };
+}
+
+/** As Kubernetes writes them: "2Mi", "1Gi". */
+async function hugePageSizes(): Promise<string[]> {
+  const sizes: string[] = [];
+  try {
+    for await (const { name } of Deno.readDir("/sys/kernel/mm/hugepages")) {
+      const kibibytes = Number(/^hugepages-(\d+)kB$/.exec(name)?.[1] ?? 0);
+      if (kibibytes >= 1024 ** 2) sizes.push(`${kibibytes / 1024 ** 2}Gi`);
+      else if (kibibytes > 0) {
+        sizes.push(kibibytes < 1024 ? `${kibibytes}Ki` : `${kibibytes / 1024}Mi`);
+      }
+    }
+  } catch (error) {
+    if (!(error instanceof Deno.errors.NotFound)) throw error;
+  }
+  return sizes.sort();
 }
 
 async function throttlePaths(): Promise<string[]> {

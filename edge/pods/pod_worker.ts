@@ -13,7 +13,6 @@ import type { PodRef } from "../../shared/wire/report.ts";
 import type { PodRecords } from "../meta/port.ts";
 import { type Admissions, specProblem } from "./admission.ts";
 import type { BackoffTable } from "./backoff_table.ts";
-import { removePodCgroups } from "./cgroup_files.ts";
 import type { Outcome, PodExecutor, PodWork } from "./executor.ts";
 import type { EmptyDirLimits } from "./housekeeping/empty_dir_limits.ts";
 import type { Images } from "./images.ts";
@@ -31,6 +30,7 @@ import {
   type PodVerdicts,
 } from "./plan_deadline.ts";
 import { findContainer } from "./pod_containers.ts";
+import type { PodCgroups } from "./pod_cgroups.ts";
 import type { PodEvents } from "./pod_events.ts";
 import type { SiteAct, SiteActs } from "./port.ts";
 import type { PodHealth } from "./probes/health.ts";
@@ -58,8 +58,7 @@ export interface WorkerDeps {
   siteActs: SiteActs;
   node: NodeView;
   watch: RuntimeWatch;
-  /** Where the kernel shows cgroups. */
-  cgroupRoot: string;
+  cgroups: PodCgroups;
   /** Told after each status that was recorded. */
   onRecorded: () => void;
 }
@@ -420,7 +419,7 @@ export class PodWorker {
     if (isSafeName(this.ref.name) && isSafeName(this.ref.namespace)) {
       await removeFolder(podLogDir(this.ref, node.criContext().podLogsDir));
     }
-    await removePodCgroups(this.#deps.cgroupRoot, this.ref.uid);
+    await this.#deps.cgroups.remove(this.ref.uid);
     if (pod || records.get(this.ref.uid)) await records.recordGone(this.ref);
     images.forget(this.ref.uid);
     observer.forget(this.ref.uid);

@@ -6,44 +6,14 @@ import { assertEquals, assertRejects, assertStringIncludes } from "@std/assert";
 import { DBusConnection } from "../../shared/dbus/connection.ts";
 import { AppError } from "../../shared/errors.ts";
 import { openLogind } from "../../edge/node/shutdown/logind.ts";
+import { PrivateBus } from "../support/dbus.ts";
 import { testWith } from "../support/requirements.ts";
 import { until } from "../support/until.ts";
 
 const MANAGER = "org.freedesktop.login1.Manager";
 
-class Bus implements AsyncDisposable {
-  readonly dir: string;
-  readonly path: string;
-  readonly #daemon: Deno.ChildProcess;
-
-  private constructor(dir: string, daemon: Deno.ChildProcess) {
-    this.dir = dir;
-    this.path = `${dir}/bus`;
-    this.#daemon = daemon;
-  }
-
-  static async start(): Promise<Bus> {
-    const dir = await Deno.makeTempDir({ prefix: "skerry-dbus-" });
-    const daemon = new Deno.Command("dbus-daemon", {
-      args: ["--session", "--nofork", "--nopidfile", `--address=unix:path=${dir}/bus`],
-      stdin: "null",
-      stdout: "null",
-      stderr: "null",
-    }).spawn();
-    const bus = new Bus(dir, daemon);
-    await until(() => Deno.stat(bus.path).catch(() => undefined), { what: "the bus" });
-    return bus;
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    this.#daemon.kill("SIGTERM");
-    await this.#daemon.status;
-    await Deno.remove(this.dir, { recursive: true });
-  }
-}
-
 /** Answers what is asked of logind and of systemd; a reload takes the written delay. */
-async function standIn(bus: Bus): Promise<DBusConnection> {
+async function standIn(bus: PrivateBus): Promise<DBusConnection> {
   const connection = await DBusConnection.open(bus.path);
   let delay = 5_000_000n;
   connection.onCall = ({ member }) => {
@@ -59,7 +29,7 @@ async function standIn(bus: Bus): Promise<DBusConnection> {
 }
 
 testWith(["dbus-daemon"], "a shutdown is heard of and held back over a real bus", async () => {
-  await using bus = await Bus.start();
+  await using bus = await PrivateBus.start();
   const login = await standIn(bus);
   const logind = await openLogind({
     busPath: bus.path,
@@ -93,7 +63,7 @@ testWith(["dbus-daemon"], "a shutdown is heard of and held back over a real bus"
 });
 
 testWith(["dbus-daemon"], "a bus without logind, a lock that is refused, and no bus", async () => {
-  await using bus = await Bus.start();
+  await using bus = await PrivateBus.start();
   const none = await assertRejects(() => openLogind({ busPath: bus.path }), AppError);
   assertStringIncludes(none.message, "org.freedesktop.login1");
   const login = await standIn(bus);
