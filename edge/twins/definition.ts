@@ -54,8 +54,6 @@ export interface DeviceDefinition extends DeviceName {
   /** Shortest time in which a report is due, ms; undefined when none is. */
   cycleMs?: number;
   stateToCloud: boolean;
-  /** Equal for equal definitions. */
-  digest: string;
 }
 
 export const DEVICE_PROPERTIES_MAX = 1_000;
@@ -70,7 +68,7 @@ export function defineDevice(device: Device, model: DeviceModel | undefined): De
     device.status?.reportCycle,
   ].filter((ms): ms is number => typeof ms === "number" && ms > 0);
   const { protocolName, configData } = effectiveProtocol(spec, model?.spec);
-  const defined = {
+  return {
     namespace,
     name,
     uid,
@@ -82,7 +80,6 @@ export function defineDevice(device: Device, model: DeviceModel | undefined): De
     ...(cycles.length > 0 ? { cycleMs: Math.min(...cycles) } : {}),
     stateToCloud: (spec.stateReport?.reportToCloud ?? device.status?.reportToCloud) !== false,
   };
-  return { ...defined, digest: digestOf(defined) };
 }
 
 function defineProperties(device: Device, model: DeviceModel | undefined): PropertyDefinition[] {
@@ -136,7 +133,8 @@ export function rulesOf({ type, accessMode, minimum, maximum }: ModelProperty): 
   };
 }
 
-function digestOf(defined: Omit<DeviceDefinition, "digest">): string {
+/** Equal for definitions of which a mapper would build the same. */
+export function definitionDigest(defined: DeviceDefinition): string {
   const properties = defined.properties.map(({ desired: _, ...property }) => property);
   return fnv64(canonicalJson({ ...defined, properties, labels: {} }));
 }

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { Device, DeviceModel } from "../../shared/k8s/devices.ts";
-import { defineDevice } from "./definition.ts";
+import { defineDevice, definitionDigest } from "./definition.ts";
 
 const MODEL: DeviceModel = {
   metadata: { namespace: "d", name: "m" },
@@ -54,13 +54,13 @@ Deno.test("defineDevice() without its model takes any text for what is listed", 
 });
 
 Deno.test("a definition's digest leaves out what is desired and what people note", () => {
-  const { digest } = defineDevice(device(), MODEL);
+  const digest = definitionDigest(defineDevice(device(), MODEL));
   const same = device((each) => {
     each.metadata.labels = { a: "b" };
     each.metadata.annotations = { c: "d" };
     each.spec.properties![1]!.desired = { value: "other" };
   });
-  assertEquals(defineDevice(same, MODEL).digest, digest);
+  assertEquals(definitionDigest(defineDevice(same, MODEL)), digest);
   const other = device((each) => each.spec.properties![0]!.collectCycle = 5);
-  assertEquals(defineDevice(other, MODEL).digest === digest, false);
+  assertEquals(definitionDigest(defineDevice(other, MODEL)) === digest, false);
 });

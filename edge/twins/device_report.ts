@@ -1,18 +1,22 @@
 /** What the cloud is told of a device: its state and all its twins, whole. Pure. */
-import type { TwinStatus, TwinValue } from "../../shared/k8s/devices.ts";
+import type { PropertyType, TwinStatus, TwinValue } from "../../shared/k8s/devices.ts";
 import type { Report } from "../../shared/wire/report.ts";
 import { toTime } from "../../shared/clock.ts";
-import type { DeviceName } from "./model.ts";
-import type { TwinView } from "./port.ts";
+import type { DeviceName, Twin } from "./model.ts";
 import type { DeviceRecord } from "./rows.ts";
 
 /** Of values in one report: an object of the API holds 1.5 MiB. Those beyond it are left out. */
 const REPORT_CHARS_MAX = 1024 * 1024;
 
+export interface KnownTwin extends Pick<Twin, "desired" | "reported"> {
+  property: string;
+  type: PropertyType;
+}
+
 export function deviceReport(
   { uid, life, quiet }: DeviceRecord,
   device: DeviceName,
-  views: readonly TwinView[],
+  views: readonly KnownTwin[],
 ): Report {
   let chars = 0;
   let omitted = 0;
@@ -38,7 +42,7 @@ export function deviceReport(
 }
 
 /** Metadata as KubeEdge's cloud writes it: `timestamp` in ms, and `type`. */
-export function twinStatus({ property, type, reported, desired }: TwinView): TwinStatus {
+export function twinStatus({ property, type, reported, desired }: KnownTwin): TwinStatus {
   const withMetadata = ({ value, metadata, atMs }: TwinValue & { atMs: number }): TwinValue => ({
     value,
     metadata: { timestamp: String(atMs), type: type.toLowerCase(), ...metadata },

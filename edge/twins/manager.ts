@@ -13,7 +13,7 @@ import type { Report } from "../../shared/wire/report.ts";
 import type { Ledger } from "../meta/port.ts";
 import { Batch } from "./batch.ts";
 import { decide, isPending } from "./decide.ts";
-import { deviceReport, twinStatus } from "./device_report.ts";
+import { deviceReport, type KnownTwin, twinStatus } from "./device_report.ts";
 import { Feeds } from "./feed.ts";
 import { TwinHistory } from "./history.ts";
 import { Mailboxes } from "./mailboxes.ts";
@@ -37,7 +37,7 @@ import type {
   TwinView,
 } from "./port.ts";
 import { type DeviceEntry, Registry } from "./registry.ts";
-import { twinKey, TWINS_BUCKET } from "./rows.ts";
+import { type DeviceRecord, twinKey, TWINS_BUCKET } from "./rows.ts";
 
 const LIST_MAX = 10_000;
 
@@ -128,9 +128,8 @@ export class TwinManager implements Twins {
   }
 
   status(device: DeviceName): TwinStatus[] {
-    return this.twins(device).filter(({ reported, desired }) => reported ?? desired).map(
-      twinStatus,
-    );
+    const entry = this.registry.find(device);
+    return entry?.record ? this.#known(entry, entry.record).map(twinStatus) : [];
   }
 
   twin(device: DeviceName, property: string): TwinView | undefined {
@@ -169,7 +168,15 @@ export class TwinManager implements Twins {
     const entry = this.registry.byKey(device);
     if (!entry?.record) return undefined;
     const { namespace, name } = entry;
-    return deviceReport(entry.record, { namespace, name }, this.twins(entry));
+    return deviceReport(entry.record, { namespace, name }, this.#known(entry, entry.record));
+  }
+
+  /** Twins of which something is known, without a look at the definition: often asked for. */
+  #known(entry: DeviceEntry, record: DeviceRecord): KnownTwin[] {
+    return [...this.registry.twins(entry)].flatMap(([property, twin]): KnownTwin[] => {
+      const rules = this.registry.rules(entry, record, property);
+      return rules && (twin.reported ?? twin.desired) ? [{ ...twin, property, ...rules }] : [];
+    });
   }
 
   #summary(entry: DeviceEntry): DeviceSummary | undefined {

@@ -27,8 +27,8 @@ Deno.test("a report is on disk when it is answered; the cloud gets the whole dev
   assert(report?.kind === "device_status");
   assertEquals([report.device.uid, report.status.state], ["uid-a", "online"]);
   assertEquals(report.status.twins?.map((t) => [t.propertyName, t.reported?.value]), [
-    ["temperature", "21.50"],
     ["serial", 'A 1 {"x": "ü"}'],
+    ["temperature", "21.50"],
   ]);
 });
 

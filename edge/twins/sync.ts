@@ -12,7 +12,7 @@ import { decisionOnTwin } from "../../shared/wire/twin_edits.ts";
 import type { Ledger } from "../meta/port.ts";
 import type { Batch } from "./batch.ts";
 import { decide } from "./decide.ts";
-import type { DeviceDefinition } from "./definition.ts";
+import { definitionDigest, type DeviceDefinition } from "./definition.ts";
 import { staleTwins, type TwinManager } from "./manager.ts";
 import type { TwinCommand } from "./model.ts";
 import { type DeviceEntry, modelKeyOf } from "./registry.ts";
@@ -134,7 +134,7 @@ export class TwinSync {
     const model = definition.model ?? "";
     batch.record = {
       uid: definition.uid || item.uid,
-      digest: definition.digest,
+      digest: definitionDigest(definition),
       deviceVersion: item.resourceVersion,
       modelVersion: modelVersion(models, entry.namespace, model),
       life: before?.life ?? { state: "unknown", stateAtMs: this.#options.nowMs() },
@@ -146,12 +146,12 @@ export class TwinSync {
         (property) => registry.rules(entry, { model, extra: [] }, property) !== undefined,
       ),
     };
-    this.#noteChange(batch, before, definition);
+    this.#noteChange(batch, before, batch.record);
     this.#dropStale(batch, definition);
     this.#desire(batch, definition, device);
   }
 
-  #noteChange(batch: Batch, before: DeviceRecord | undefined, now: DeviceDefinition): void {
+  #noteChange(batch: Batch, before: DeviceRecord | undefined, now: DeviceRecord): void {
     const { namespace, name } = batch.entry;
     const device = { namespace, name };
     if (!before) {

@@ -3,6 +3,7 @@
  * (status) while the cloud's versions stand still, so a local counter marks changes. The view is
  * brought up to date when somebody looks, by comparing content; nothing runs while nobody does.
  */
+import { createHash } from "node:crypto";
 import type { KubeObject } from "../../../shared/k8s/types.ts";
 import type { LocalResource } from "./resources.ts";
 
@@ -61,7 +62,7 @@ export class ResourceView {
     let changed = false;
     for (const object of this.#resource.list()) {
       const key = `${object.metadata.namespace ?? ""}/${object.metadata.name ?? ""}`;
-      const content = JSON.stringify(object);
+      const content = fingerprint(JSON.stringify(object));
       const before = this.#entries.get(key);
       if (before?.content === content) {
         next.set(key, before);
@@ -79,4 +80,9 @@ export class ResourceView {
 
 function stamped(object: KubeObject, version: number): KubeObject {
   return { ...object, metadata: { ...object.metadata, resourceVersion: String(version) } };
+}
+
+/** What tells one content from another; the content itself would be held twice. */
+function fingerprint(text: string): string {
+  return createHash("sha256").update(text).digest("base64");
 }
