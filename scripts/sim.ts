@@ -16,6 +16,9 @@ import { QUEUE, QUEUES } from "../tests/sim/queues.ts";
 
 const RECENT_LINES = 40;
 
+// a failed dial makes some errors, a long night millions of them: nobody reads their stacks
+Error.stackTraceLimit = 0;
+
 const flags = parseArgs(Deno.args, {
   string: ["seed", "seeds", "days", "nodes", "calm"],
   boolean: ["offline", "trace", "help"],
