@@ -6,7 +6,7 @@
 import { milliValue, tryParseQuantity, wholeValue } from "../../shared/k8s/quantity.ts";
 import type { Pod } from "../../shared/k8s/types.ts";
 import { podProblem } from "./husk.ts";
-import { type Amounts, podRequests } from "./qos.ts";
+import { type Amounts, podRequest, podRequests } from "./qos.ts";
 import { isSafeName, isSafeUid } from "./volumes/paths.ts";
 
 export interface Rejection {
@@ -19,6 +19,8 @@ export interface Holding extends Amounts {
   title: string;
   /** "TCP/0.0.0.0/8080" */
   hostPorts: string[];
+  /** Of local storage, huge pages and whatever else is counted, by resource. */
+  others: Readonly<Record<string, number>>;
 }
 
 export type Allocatable = Readonly<Record<string, string>>;
@@ -36,7 +38,21 @@ export function holdingOf(pod: Pod): Holding {
     ...podRequests(pod),
     title: `${pod.metadata.namespace}/${pod.metadata.name}`,
     hostPorts,
+    others: otherRequests(pod),
   };
+}
+
+/** Resources that a pod names besides cpu and memory. */
+function otherRequests(pod: Pod): Record<string, number> {
+  const names = new Set(
+    [...pod.spec.containers, ...pod.spec.initContainers ?? []].flatMap(({ resources }) => [
+      ...Object.keys(resources?.requests ?? {}),
+      ...Object.keys(resources?.limits ?? {}),
+    ]),
+  );
+  names.delete("cpu");
+  names.delete("memory");
+  return Object.fromEntries([...names].map((name) => [name, podRequest(pod, name)]));
 }
 
 export function judgePod(
@@ -54,7 +70,7 @@ export function judgePod(
       holding.memoryBytes,
       others.reduce((a, o) => a + o.memoryBytes, 0),
       allocatable,
-    ) ?? portRejection(holding, others);
+    ) ?? otherShortage(holding, others, allocatable) ?? portRejection(holding, others);
 }
 
 /** What would end in a path or a panic later; the API server refuses all of it. */
@@ -106,6 +122,20 @@ function shortage(
     message: `Pod was rejected: Node didn't have enough resource: ${resource}, ` +
       `requested: ${requested}, used: ${used}, capacity: ${capacity}`,
   };
+}
+
+/** What the node does not list at all is not its business, as with kubelet. */
+function otherShortage(
+  holding: Holding,
+  others: readonly Holding[],
+  allocatable: Allocatable,
+): Rejection | undefined {
+  for (const [resource, requested] of Object.entries(holding.others)) {
+    const used = others.reduce((sum, other) => sum + (other.others[resource] ?? 0), 0);
+    const rejection = shortage(resource, requested, used, allocatable);
+    if (rejection) return rejection;
+  }
+  return undefined;
 }
 
 function portRejection(holding: Holding, others: readonly Holding[]): Rejection | undefined {

@@ -151,15 +151,7 @@ export class PodAgent {
     const observer = new RuntimeObserver(runtime, options.node.name, clock);
     const links = new LogLinks(options.logs.linksDir, dirs.podLogs);
     const network = options.network ?? systemNetworkChecks;
-    const cgroups = new PodCgroups({
-      root: options.dirs.cgroup,
-      isV2: options.host.cgroupV2,
-      driver: () => watch.cgroupDriver(),
-      slices: this.#slices,
-      pidsMax: options.podPidsLimit ?? -1,
-      pageSizes: options.host.pageSizes ?? [],
-      pods: () => ledger.list<Pod>("pods"),
-    });
+    const cgroups = podCgroups({ ...options, ledger }, watch, this.#slices);
     this.#prober = new Prober({
       checker: new Checker(runtime, network, clock),
       events,
@@ -334,6 +326,22 @@ function housekeeper(
     imageGc,
     runningLogs: () => observer.runningLogs(),
     isRuntimeReady: () => watch.state.ready,
+  });
+}
+
+function podCgroups(
+  { dirs, host, ledger, podPidsLimit = -1 }: PodAgentOptions,
+  watch: RuntimeWatch,
+  slices: SystemdSlices,
+): PodCgroups {
+  return new PodCgroups({
+    root: dirs.cgroup,
+    isV2: host.cgroupV2,
+    driver: () => watch.cgroupDriver(),
+    slices,
+    pidsMax: podPidsLimit,
+    pageSizes: host.pageSizes ?? [],
+    pods: () => ledger.list<Pod>("pods"),
   });
 }
 

@@ -1,6 +1,6 @@
 /**
- * What a pod as a whole may use, as kubelet sets it on the pod's own cgroup, and how that is written
- * in each version of cgroups and in the properties of a systemd slice. Pure.
+ * What a pod as a whole may use, as kubelet sets it on the pod's own cgroup, and how that is
+ * written in each version of cgroups and in the properties of a systemd slice. Pure.
  */
 import type { DBusValue } from "../../shared/dbus/marshal.ts";
 import type { Container, Pod } from "../../shared/k8s/types.ts";

@@ -55,7 +55,7 @@ export function podRequests(pod: Pod): Amounts {
   };
 }
 
-function podRequest(pod: Pod, resource: string): number {
+export function podRequest(pod: Pod, resource: string): number {
   let running = 0;
   for (const c of pod.spec.containers) running += amountOf(c, "requests", resource) ?? 0;
   let sidecars = 0;

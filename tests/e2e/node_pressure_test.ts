@@ -56,7 +56,7 @@ siteTest(
     assertEquals(hog.status?.reason, "Evicted");
     assertMatch(
       hog.status?.message ?? "",
-      /^The node was low on resource: ephemeral-storage\. Threshold quantity: \S+, available: \S+\. /,
+      /^The node was low on resource: ephemeral-storage\. Threshold quantity: \S+, available: /,
     );
     await until(async () => {
       const now = await site.cloud.node(site.nodeName);
