@@ -45,6 +45,13 @@ const ROUTES: Route[] = [
   },
   { path: "/version", summary: "Version", type: "application/json" },
   { path: "/metrics", summary: "Prometheus metrics", type: "text/plain" },
+  { path: "/metrics/resource", summary: "Usage, as metrics-server reads it", type: "text/plain" },
+  {
+    path: "/stats/summary",
+    summary: "What node, pods and containers use, in kubelet's shape",
+    type: "application/json",
+    params: [["only_cpu_and_memory", "true leaves out what lies on disk."]],
+  },
   { path: "/v1/status", summary: "Link, outbox, store, runtime", type: "application/json" },
   { path: "/v1/events", summary: "Events of this node", type: "application/json" },
   {
