@@ -81,7 +81,7 @@ Deno.test({
 });
 
 Deno.test({
-  name: "a store whose file system turns read-only reads on, opens, and writes after a repair",
+  name: "a store whose file system turns read-only refuses writes, reads on, and opens again",
   ignore,
   fn: async () => {
     await using disk = await mountExt4(32);
