@@ -105,8 +105,8 @@ export class EdgeFactsView implements EdgeFacts {
 
   /**
    * The link is not among them: a node that is cut off is ready. What was set aside as damaged is
-   * reported in the status, and does not make the node unready for good; a disk that takes no writes
-   * does until it takes them again.
+   * reported in the status, and does not make the node unready for good; a disk that takes no
+   * writes does until it takes them again.
    */
   checks(): HealthCheck[] {
     const { configProblem, linkProblem, apiProblem, runtime } = this.#sources;

@@ -1,7 +1,7 @@
 /**
  * How the cloud tells a node what became of its edits of twins: a mark on the Device, per property
- * the last edit decided on. Both sides read it: people with `kubectl describe`, the node to end what
- * it holds over the cloud's word.
+ * the last edit decided on. Both sides read it: people with `kubectl describe`, the node to end
+ * what it holds over the cloud's word.
  */
 import type { KubeObject } from "../k8s/types.ts";
 

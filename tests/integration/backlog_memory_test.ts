@@ -1,6 +1,7 @@
 /**
  * What waits in a stream is on the disk and nowhere else: a process that holds a long backlog takes
- * as much memory as one that holds a short one. Measured in processes of their own, by the kernel's sums.
+ * as much memory as one that holds a short one. Measured in processes of their own, by the kernel's
+ * sums.
  */
 import { assert } from "@std/assert";
 import { fromFileUrl } from "@std/path";

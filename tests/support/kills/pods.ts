@@ -101,7 +101,7 @@ export class PassingPods implements Load {
         );
       }
       runs = found?.value === "Running";
-      if (!runs) await this.#clock.sleep(LOOK_MS, signal).catch(() => {}); // ended: the loop sees it
+      if (!runs) await this.#pause(signal);
     }
     if (runs) this.#ran++;
     while (!signal.aborted) {
@@ -114,8 +114,12 @@ export class PassingPods implements Load {
         this.#deleted.push(name);
         return;
       }
-      await this.#clock.sleep(LOOK_MS, signal).catch(() => {}); // ended: the loop sees it
+      await this.#pause(signal);
     }
+  }
+
+  async #pause(signal: AbortSignal): Promise<void> {
+    await this.#clock.sleep(LOOK_MS, signal).catch(() => {}); // ended: the loops see it
   }
 
   /** Undefined when there is no such pod. */
@@ -164,6 +168,7 @@ export class PassingPods implements Load {
   }
 
   summary(): string {
-    return `${this.#made} pods made, ${this.#ran} ran, ${this.#deleted.length} deletions acknowledged`;
+    const deleted = this.#deleted.length;
+    return `${this.#made} pods made, ${this.#ran} ran, ${deleted} deletions acknowledged`;
   }
 }
