@@ -152,7 +152,8 @@ export class Controllers {
     const isLive = (node: string) => sessions.get(node) !== undefined;
     const { orphanQuarantineMs: quarantineMs, terminatedPodsMax, terminatingPodsMax } = settings;
     const bounds = { quarantineMs, terminatedPodsMax, terminatingPodsMax };
-    this.#add("pod gc", new PodGc({ ...common, isLive, ...bounds }));
+    const guard = options.lossGuard ? { lossGuard: options.lossGuard } : {};
+    this.#add("pod gc", new PodGc({ ...common, isLive, ...guard, ...bounds }));
     const namespaces = this.#cache(
       new DeltaCache<KubeObject>(follow<KubeObject>(GVR.namespaces)),
       "namespaces",

@@ -14,9 +14,10 @@ import type { Condition, Node, Pod } from "../../shared/k8s/types.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { KubeClient } from "../kube/port.ts";
 import { forEachBounded } from "./bounded.ts";
+import type { LossGuard } from "./loss_guard.ts";
 import { mergeConditions } from "./pod_status.ts";
 import type { ObjectCache } from "./port.ts";
-import { podKey } from "./project_node.ts";
+import { nodeKey, podKey } from "./project_node.ts";
 import { OUT_OF_SERVICE_TAINT } from "./taints.ts";
 
 /** kube-controller-manager's period. */
@@ -36,6 +37,8 @@ export interface PodGcWorld {
   node(name: string): Node | undefined;
   /** A node that has a session is not gone, whatever became of its object. */
   isLive(name: string): boolean;
+  /** The node's object is missing, and perhaps only because a damaged store lost it (ADR 0011). */
+  mayBeLost?(name: string): boolean;
   /** Node name -> monotonic time since when it is missing, from the last plan. */
   missingSinceMs: ReadonlyMap<string, number>;
   monotonicMs: number;
@@ -60,6 +63,7 @@ export function planPodGc(world: PodGcWorld, bounds: PodGcBounds): PodGcPlan {
       continue;
     }
     const node = world.node(name);
+    if (!node && world.mayBeLost?.(name)) continue;
     if (!node && !world.isLive(name)) {
       const sinceMs = world.missingSinceMs.get(name) ?? world.monotonicMs;
       plan.missingSinceMs.set(name, sinceMs);
@@ -105,6 +109,8 @@ export interface PodGcOptions extends PodGcBounds {
   pods: ObjectCache<Pod>;
   nodes: ObjectCache<Node>;
   isLive(node: string): boolean;
+  /** Without it nothing can have been lost. */
+  lossGuard?: LossGuard;
   clock: Clock;
 }
 
@@ -127,11 +133,12 @@ export class PodGc {
   }
 
   async #pass(signal: AbortSignal): Promise<void> {
-    const { pods, nodes, clock, isLive } = this.#options;
+    const { pods, nodes, clock, isLive, lossGuard } = this.#options;
     const plan = planPodGc({
       pods: pods.list(),
       node: (name) => nodes.get(undefined, name),
       isLive,
+      mayBeLost: (name) => lossGuard?.mayHaveLost(nodeKey(name)) ?? false,
       missingSinceMs: this.#missingSinceMs,
       monotonicMs: clock.monotonicMs(),
     }, this.#options);

@@ -37,6 +37,11 @@ Deno.test("planPodGc() keeps pods of a node with a session, whatever became of i
   assertEquals(plan([samplePod("a", { nodeName: "gone" })], [], { isLive: () => true }), [[], []]);
 });
 
+Deno.test("planPodGc() keeps pods of a node whose object a damaged store may have lost", () => {
+  const mayBeLost = () => true;
+  assertEquals(plan([samplePod("a", { nodeName: "gone" })], [], { mayBeLost }), [[], []]);
+});
+
 Deno.test("planPodGc() removes deleted pods that never got a node", () => {
   assertEquals(plan([samplePod("a", {}, DELETED)]), [[], ["a"]]);
 });
