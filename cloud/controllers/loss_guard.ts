@@ -1,7 +1,8 @@
 /**
  * What a cloud may say after its store was damaged. Objects whose records are lost look like
  * deleted ones; a node must not stop work for that. From the damage until an operator accepts the
- * loss, a key counts as deleted only if it was seen here since; every other may have been lost.
+ * loss, a key counts as deleted only if it was seen here since; every other may have been lost. And
+ * an object from before the loss takes no other's place at a node: it may be the older one.
  *
  *     whole -> (damage) -> guarded -> (accepted) -> whole
  *
@@ -10,6 +11,7 @@
  */
 import type { Clock } from "../../shared/clock.ts";
 import { toTime } from "../../shared/clock.ts";
+import type { KubeObject } from "../../shared/k8s/types.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Store } from "../../shared/store/port.ts";
 
@@ -75,5 +77,14 @@ export class LossGuard {
 
   mayHaveLost(key: string): boolean {
     return this.#loss !== undefined && !this.#seen.has(key);
+  }
+
+  /**
+   * True for an object from before the loss: that it was deleted, and another made under its name,
+   * may be among what was lost.
+   */
+  mayBeOutlived({ metadata: { creationTimestamp } }: KubeObject): boolean {
+    if (!this.#loss || !creationTimestamp) return false;
+    return creationTimestamp <= this.#loss.since; // RFC 3339 in UTC, both by this cloud's clock
   }
 }

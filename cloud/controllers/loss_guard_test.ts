@@ -42,3 +42,15 @@ Deno.test("a loss that was accepted is over for good", async () => {
   const later = await LossGuard.open({ store, clock, accept: false });
   assertEquals([later.loss, later.mayHaveLost("pods/d/b")], [undefined, false]);
 });
+
+Deno.test("an object from before the loss may have been outlived, a later one has not", async () => {
+  const store = damagedStore();
+  const guard = await LossGuard.open({ store, clock, accept: false });
+  const made = (creationTimestamp: string) => ({ metadata: { name: "a", creationTimestamp } });
+  const since = guard.loss?.since ?? "";
+  assertEquals(guard.mayBeOutlived(made(since)), true);
+  assertEquals(guard.mayBeOutlived(made("2000-01-01T00:00:00Z")), true);
+  assertEquals(guard.mayBeOutlived(made("2999-01-01T00:00:00Z")), false);
+  const whole = await LossGuard.open({ store: new MemoryStore(), clock, accept: false });
+  assertEquals(whole.mayBeOutlived(made("2000-01-01T00:00:00Z")), false);
+});

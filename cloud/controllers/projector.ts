@@ -13,6 +13,7 @@
 import type { Clock } from "../../shared/clock.ts";
 import { AppError, errorChain, invariant, isAbort } from "../../shared/errors.ts";
 import { type GroupVersionResource, GVR } from "../../shared/k8s/gvr.ts";
+import type { ImagePrePullJob } from "../../shared/k8s/prepull.ts";
 import type { ConfigMap, KubeObject, Node, Pod, Secret } from "../../shared/k8s/types.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
@@ -28,6 +29,7 @@ import { DeviceIndex, deviceKey } from "./device_index.ts";
 import { NodeIndex } from "./node_index.ts";
 import { accountKey, ProjectedTokens } from "./pod_tokens.ts";
 import type { ObjectCache, PodTokenIssuer } from "./port.ts";
+import { PrePullIndex, prePullKey } from "./prepull_index.ts";
 import { nodeKey, podKey, projectNode } from "./project_node.ts";
 import { TravelItems } from "./travel_items.ts";
 
@@ -70,6 +72,7 @@ export interface ProjectorCaches {
   /** With `models`; a cluster may lack both kinds, and then nodes hold no devices. */
   devices?: ObjectCache<Device>;
   models?: ObjectCache<DeviceModel>;
+  prePullJobs?: ObjectCache<ImagePrePullJob>;
 }
 
 export interface ProjectorOptions {
@@ -98,6 +101,7 @@ export class Projector implements DesiredSource {
   readonly #log = roomLogger("cloud", "controllers", "projector");
   readonly #index = new NodeIndex();
   readonly #devices = new DeviceIndex();
+  readonly #prePulls = new PrePullIndex();
   readonly #items = new TravelItems();
   readonly #tokens: ProjectedTokens | undefined;
   /** When each node's next token is to be renewed. */
@@ -132,6 +136,7 @@ export class Projector implements DesiredSource {
       this.#onNeeded(GVR.secrets, (change.after ?? change.before)!, !change.after)
     );
     this.#followStorage(options.caches);
+    this.#followPrePulls(options.caches);
     options.caches.accounts?.subscribe(({ before, after }) => {
       // What a node is given of an account is its tokens: they know it by its uid.
       if (before?.metadata.uid === after?.metadata.uid) return;
@@ -145,6 +150,13 @@ export class Projector implements DesiredSource {
     });
     options.caches.models?.subscribe((change) => {
       this.#onNeeded(GVR.deviceModels, (change.after ?? change.before)!, !change.after);
+    });
+  }
+
+  #followPrePulls({ prePullJobs }: ProjectorCaches): void {
+    prePullJobs?.subscribe((change) => {
+      if (!change.after) this.#items.forget(prePullKey(change.before!)); // it had been there
+      this.#markDirty(this.#prePulls.apply(change));
     });
   }
 
@@ -232,6 +244,10 @@ export class Projector implements DesiredSource {
     return this.#options.lossGuard?.mayHaveLost(key) ?? false;
   }
 
+  mayBeOutlived(object: KubeObject): boolean {
+    return this.#options.lossGuard?.mayBeOutlived(object) ?? false;
+  }
+
   /** Resolves when projections are served. */
   ready(signal: AbortSignal): Promise<void> {
     if (this.#isServing) return Promise.resolve();
@@ -290,6 +306,7 @@ export class Projector implements DesiredSource {
     if (isGone) this.#items.forget(key);
     this.#markDirty(this.#index.usersOf(key));
     this.#markDirty(this.#devices.usersOf(key));
+    this.#markDirty(this.#prePulls.usersOf(key));
   }
 
   #markDirty(nodes: Iterable<string>): void {
@@ -366,6 +383,7 @@ export class Projector implements DesiredSource {
       node: caches.nodes.get(undefined, node),
       pods: this.#index.podsOf(node),
       devices: this.#devices.devicesOf(node),
+      prePulls: this.#prePulls.jobsOf(node),
       find: (key) => {
         const { resource, namespace, name } = parseObjectKey(key);
         if (resource === MODELS) return caches.models?.get(namespace, name);

@@ -235,7 +235,10 @@ export class Downstream {
     const { source, outgoing } = this.#options;
     const { generation, digest } = projection;
     const base = state.generation;
-    const step = planStep(state.held, projection.items, (key) => this.#isSpared(key));
+    const step = planStep(state.held, projection.items, {
+      absent: (key) => this.#isSpared(key),
+      replaced: ({ object }) => source.mayBeOutlived?.(object) ?? false,
+    });
     for (const key of step.deletes) state.held.delete(key);
     for (const { key, uid, resourceVersion } of step.upserts) {
       state.held.set(key, { key, uid, resourceVersion });
@@ -248,10 +251,8 @@ export class Downstream {
       cloudId: source.cloudId,
       base: BigInt(base),
       generation: BigInt(generation),
-      // of what the node will hold, which is more than the projection where something is spared
-      digest: state.held.size === projection.items.size
-        ? digest
-        : inventoryDigest(state.held.values()),
+      // of what the node will hold
+      digest: step.spares ? inventoryDigest(state.held.values()) : digest,
     };
     for (const { upserts, deletes, more, bytes } of inParts(step, PART_BYTES)) {
       flight.bytes += bytes;

@@ -7,6 +7,7 @@ import {
   type SessionResponse,
 } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import { SeededRandom } from "../../shared/random.ts";
+import type { KubeObject } from "../../shared/k8s/types.ts";
 import { SimClock } from "../../shared/testing/sim_clock.ts";
 import { type DesiredItem, inventoryDigest } from "../../shared/wire/desired.ts";
 import { Outgoing } from "../../shared/wire/outgoing.ts";
@@ -17,6 +18,7 @@ class OneNode implements DesiredSource {
   readonly cloudId = "c1";
   readonly acks: number[] = [];
   mayHaveLost?: (key: string) => boolean;
+  mayBeOutlived?: (object: KubeObject) => boolean;
   #projection: Projection = { generation: 0, digest: inventoryDigest([]), items: new Map() };
   #listener: () => void = () => {};
 
@@ -152,5 +154,23 @@ Deno.test("Downstream leaves with the node what this cloud may have lost", async
     assertEquals(message.value.deletes, ["pods/d/y"]);
     // what the node is told to end up with includes what was spared
     assertEquals(message.value.digest, inventoryDigest([a, z]));
+  });
+});
+
+Deno.test("Downstream does not replace what a node runs by what damage may have set back", async () => {
+  const source = new OneNode();
+  source.mayBeOutlived = ({ metadata }) => metadata.uid === "1";
+  source.hold("a:1", "b:1");
+  await withDownstream(source, async ({ downstream, clock, next }) => {
+    await clock.advance(RECONCILE_MS * 1.25);
+    downstream.reconcileIfDue();
+    assertEquals((await next()).message.case, "inventoryRequest");
+    const newer = item("a:2");
+    const head = { cloudId: "c1", generation: 1n, digest: source.projection().digest };
+    downstream.inventory(create(InventorySchema, { entries: [newer], more: false, ...head }));
+    const { message } = await next();
+    assert(message.case === "desiredBatch");
+    assertEquals(message.value.upserts.map(({ key }) => key), ["pods/d/b"]);
+    assertEquals(message.value.digest, inventoryDigest([newer, item("b:1")]));
   });
 });

@@ -6,7 +6,19 @@ export interface Step {
   upserts: DesiredItem[];
   /** Keys. */
   deletes: string[];
+  /** The node will hold something else than the projection: what may have been lost here. */
+  spares: boolean;
 }
+
+/** What a cloud with a damaged store leaves as it is at a node. */
+export interface Spared {
+  /** Held there, not to be found here. */
+  absent(key: string): boolean;
+  /** Another one is held there under the name of this one. */
+  replaced(item: DesiredItem): boolean;
+}
+
+const NOTHING: Spared = { absent: () => false, replaced: () => false };
 
 export interface EncodedItem extends InventoryEntry {
   /** CBOR */
@@ -23,19 +35,26 @@ export interface StepPart {
 
 /**
  * The difference between what a node holds and what it must hold. Same uid and version: same
- * object. What `isSpared` names is left with the node although nothing here says it must hold it.
+ * object. What is spared is left with the node as it is.
  */
 export function planStep(
   held: ReadonlyMap<string, InventoryEntry>,
   items: ReadonlyMap<string, DesiredItem>,
-  isSpared: (key: string) => boolean = () => false,
+  spared = NOTHING,
 ): Step {
-  const upserts = [...items.values()].filter((item) => {
+  const step: Step = { upserts: [], deletes: [], spares: false };
+  for (const item of items.values()) {
     const had = held.get(item.key);
-    return had?.uid !== item.uid || had.resourceVersion !== item.resourceVersion;
-  });
-  const deletes = [...held.keys()].filter((key) => !items.has(key) && !isSpared(key));
-  return { upserts, deletes };
+    if (had?.uid === item.uid && had.resourceVersion === item.resourceVersion) continue;
+    if (had && had.uid !== item.uid && spared.replaced(item)) step.spares = true;
+    else step.upserts.push(item);
+  }
+  for (const key of held.keys()) {
+    if (items.has(key)) continue;
+    if (spared.absent(key)) step.spares = true;
+    else step.deletes.push(key);
+  }
+  return step;
 }
 
 /** Room of an item besides its strings and object. */
@@ -46,7 +65,10 @@ const ITEM_OVERHEAD_BYTES = 16;
  * step is never in memory twice. A part is larger than `bytesMax` only when it is one object that
  * is.
  */
-export function* inParts(step: Step, bytesMax: number): Generator<StepPart, void, void> {
+export function* inParts(
+  step: Pick<Step, "upserts" | "deletes">,
+  bytesMax: number,
+): Generator<StepPart, void, void> {
   let part: StepPart = { upserts: [], deletes: [], more: false, bytes: 0 };
   const full = (bytes: number) => part.bytes > 0 && part.bytes + bytes > bytesMax;
   const cut = (): StepPart => {

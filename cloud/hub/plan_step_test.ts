@@ -25,6 +25,15 @@ Deno.test("planStep() sends what is new, changed or made anew under its old name
   assertEquals(step.deletes, ["gone"]);
 });
 
+Deno.test("planStep() leaves a node what is spared, and says so", () => {
+  const held = toInventory([item("re", "1", "u"), item("gone", "1"), item("old", "1")]);
+  const want = byKey([item("re", "1", "v"), item("old", "2")]);
+  const spared = { absent: () => true, replaced: ({ uid }: DesiredItem) => uid === "v" };
+  const step = planStep(held, want, spared);
+  assertEquals([step.upserts.map((u) => u.key), step.deletes, step.spares], [["old"], [], true]);
+  assertEquals(planStep(held, want).spares, false);
+});
+
 Deno.test("planStep() applied to what is held gives the projection's digest", () => {
   const state = fc.dictionary(fc.constantFrom(..."abcdefgh"), fc.nat(3));
   fc.assert(fc.property(state, state, (have, want) => {

@@ -5,6 +5,7 @@
  */
 import type { AppError } from "../../shared/errors.ts";
 import type { Frame } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
+import type { KubeObject } from "../../shared/k8s/types.ts";
 import type { DesiredItem } from "../../shared/wire/desired.ts";
 import type { Report } from "../../shared/wire/report.ts";
 
@@ -36,6 +37,11 @@ export interface DesiredSource {
    * keeps it: absence here is then no deletion.
    */
   mayHaveLost?(key: string): boolean;
+  /**
+   * True for an object that this cloud may hold only because its deletion was lost with a damaged
+   * store. A node that holds another one under its name keeps that.
+   */
+  mayBeOutlived?(object: KubeObject): boolean;
 }
 
 /** `dropped`: the report can never be applied (not the node's own, pod is gone or another uid). */
