@@ -123,11 +123,17 @@ class Way {
     time.schedule("network", atMs - time.nowMs, () => this.#arrive(arrive));
   }
 
-  /** What was held back by a silence that is over arrives now. */
+  /** What a silence that is over held back arrives soon, and until then all else waits for it. */
   resume(): void {
-    const held = this.#held;
-    this.#held = [];
-    for (const each of held) this.send(each);
+    if (this.#held.length === 0) return;
+    const { time, random } = this.#network.options;
+    const { latencyMs, silent } = this.#network.line(this.#node);
+    time.schedule("network", latencyMs * (0.5 + random.float()), () => {
+      if (silent[this.#direction]) return; // again
+      const held = this.#held;
+      this.#held = [];
+      for (const arrive of held) arrive();
+    });
   }
 
   /** Nothing arrives any more. */
