@@ -358,7 +358,7 @@ async function openMemory(
 function buildAgent(
   config: EdgeConfig,
   { clock, runtime, host, mounter, cgroupDir }: EdgePorts,
-  { ledger, records, events, intents }: Memory,
+  { ledger, records, events, intents, outbox }: Memory,
   { reporter, eviction }: { reporter: NodeReporter; eviction: EvictionSettings },
 ): PodAgent {
   return new PodAgent({
@@ -368,6 +368,11 @@ function buildAgent(
     records,
     events,
     siteActs: intents,
+    prePullReports: {
+      put: (job, result) =>
+        outbox.put("status", `imageprepull/${job.uid}`, { kind: "image_prepull", job, result }),
+      holds: (uid) => outbox.holds(`imageprepull/${uid}`),
+    },
     clock,
     node: {
       name: config.nodeName,

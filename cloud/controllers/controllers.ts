@@ -9,6 +9,7 @@ import { Changes } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { type GroupVersionResource, GVR } from "../../shared/k8s/gvr.ts";
 import type { Device, DeviceModel } from "../../shared/k8s/devices.ts";
+import type { ImagePrePullJob } from "../../shared/k8s/prepull.ts";
 import type { ConfigMap, KubeObject, Node, Pod, Secret } from "../../shared/k8s/types.ts";
 import type { Random } from "../../shared/random.ts";
 import type { Store } from "../../shared/store/port.ts";
@@ -26,6 +27,7 @@ import { NamespaceLifecycle } from "./namespace_lifecycle.ts";
 import { NodeLifecycle } from "./node_lifecycle.ts";
 import { PodGc } from "./pod_gc.ts";
 import type { FollowResource, NamespacedResources, PodTokenIssuer } from "./port.ts";
+import { PrePullJobs } from "./prepull_jobs.ts";
 import { Projector } from "./projector.ts";
 import { KubeReportSink } from "./report_sink.ts";
 import { Scheduler } from "./scheduler.ts";
@@ -119,8 +121,12 @@ export class Controllers {
     const runtimeClasses = follows(GVR.runtimeClasses);
     const named = { configmaps, secrets, runtimeClasses, ...storage, ...accounts };
     const sessions = this.#sessions;
+    const prePullJobs = this.#cache(
+      new DeltaCache<ImagePrePullJob>(follow<ImagePrePullJob>(GVR.imagePrePullJobs)),
+      "pre-pull jobs",
+    );
     this.#projector = new Projector({
-      caches: { nodes, pods, devices, models, ...named },
+      caches: { nodes, pods, devices, models, prePullJobs, ...named },
       store,
       clock,
       random,
@@ -131,7 +137,10 @@ export class Controllers {
     const mirrors = new MirrorPods({ kube, pods, nodes, clock });
     this.#add("mirror pods", mirrors);
     const deviceReports = new DeviceReports({ kube, devices });
-    this.#sink = new KubeReportSink({ kube, pods, nodes, intents, mirrors, deviceReports });
+    const prePulls = new PrePullJobs({ kube, jobs: prePullJobs, nodes, clock });
+    this.#add("pre-pull jobs", prePulls);
+    const reported = { kube, pods, nodes, intents, mirrors, deviceReports, prePulls };
+    this.#sink = new KubeReportSink(reported);
     this.#add("projector", this.#projector);
     const events = new EventRecorder(kube, clock, random, "node-controller");
     const { nodeGraceMs, startGraceMs, leaseRenewMs } = settings;

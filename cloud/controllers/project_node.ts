@@ -12,16 +12,20 @@
 import type { Device } from "../../shared/k8s/devices.ts";
 import { apiVersionOf, GVR } from "../../shared/k8s/gvr.ts";
 import { isMirror } from "../../shared/k8s/mirror.ts";
+import type { ImagePrePullJob } from "../../shared/k8s/prepull.ts";
 import type { Container, KubeObject, Node, Pod, Volume } from "../../shared/k8s/types.ts";
 import type { DesiredItem } from "../../shared/wire/desired.ts";
 import { objectKey, parseObjectKey, qualifiedResource } from "../../shared/wire/keys.ts";
 import { deviceKey, modelKey } from "./device_index.ts";
+import { prePullForNode, prePullKey, prePullSecretKey } from "./prepull_index.ts";
 import { isLinkTaint } from "./taints.ts";
 
 export interface NodeWorld {
   node: Node | undefined;
   pods: Iterable<Pod>;
   devices?: Iterable<Device>;
+  /** Jobs this node is at work on. */
+  prePulls?: Iterable<ImagePrePullJob>;
   /** The object behind a key that `neededKeys` gave, its volume or a model, if it is there. */
   find(key: string): KubeObject | undefined;
   /** Makes (or takes from a cache) the travelling item of an object. */
@@ -57,6 +61,12 @@ export function projectNode(world: NodeWorld): Map<string, DesiredItem> {
     if (key === undefined || items.has(key)) continue;
     const model = world.find(key);
     if (model) add(key, model);
+  }
+  for (const job of world.prePulls ?? []) {
+    add(prePullKey(job), job);
+    const secret = prePullSecretKey(job);
+    const found = secret === undefined || items.has(secret) ? undefined : world.find(secret);
+    if (secret !== undefined && found) add(secret, found);
   }
   return items;
 }
@@ -143,6 +153,8 @@ function namesOfContainer(container: Container, names: Names): void {
   }
 }
 
+const PREPULLS = qualifiedResource(GVR.imagePrePullJobs);
+
 /** Lists leave apiVersion and kind out of their items; what travels says them always. */
 const KIND_OF: Record<string, string> = {
   nodes: "Node",
@@ -152,6 +164,7 @@ const KIND_OF: Record<string, string> = {
   persistentvolumeclaims: "PersistentVolumeClaim",
   persistentvolumes: "PersistentVolume",
   [qualifiedResource(GVR.runtimeClasses)]: "RuntimeClass",
+  [PREPULLS]: "ImagePrePullJob",
   [qualifiedResource(GVR.devices)]: "Device",
   [qualifiedResource(GVR.deviceModels)]: "DeviceModel",
 };
@@ -163,6 +176,10 @@ const LAST_APPLIED = "kubectl.kubernetes.io/last-applied-configuration";
 /** The object as it travels: without managedFields, and without status unless a pod has ended. */
 export function travelForm(key: string, object: KubeObject): KubeObject {
   const resource = parseObjectKey(key).resource;
+  if (resource === PREPULLS) {
+    const job = prePullForNode(object as ImagePrePullJob); // the key's resource says so
+    return { apiVersion: apiVersionOf(GVR.imagePrePullJobs), kind: "ImagePrePullJob", ...job };
+  }
   const { managedFields: _, ...metadata } = object.metadata as Record<string, unknown>;
   const kept = metadata as KubeObject["metadata"]; // one unknown field less
   const isDevice = DEVICE_RESOURCES.has(resource);

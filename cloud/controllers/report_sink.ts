@@ -18,6 +18,7 @@ import { type MirrorPods, nodeUidOf } from "./mirror_pods.ts";
 import { mergePodStatus } from "./pod_status.ts";
 import type { DeviceReports } from "./device_reports.ts";
 import type { ObjectCache } from "./port.ts";
+import type { PrePullJobs } from "./prepull_jobs.ts";
 import type { SiteIntents } from "./site_intents.ts";
 
 /** Writers that meet on one object get through in a round or two each. */
@@ -34,6 +35,8 @@ export interface ReportSinkOptions {
   intents: SiteIntents;
   mirrors: MirrorPods;
   deviceReports: DeviceReports;
+  /** Without it there are no pre-pull jobs. */
+  prePulls?: PrePullJobs;
 }
 
 export class KubeReportSink implements ReportSink {
@@ -60,6 +63,9 @@ export class KubeReportSink implements ReportSink {
           return await this.#options.deviceReports.apply(node, report, signal);
         case "intent":
           return await this.#options.intents.apply(node, report.intent, signal);
+        case "image_prepull":
+          return await this.#options.prePulls?.apply(node, report, signal) ??
+            dropped("there are no pre-pull jobs here");
       }
     } catch (error) {
       return verdictOn(error, report, signal);

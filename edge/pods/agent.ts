@@ -36,8 +36,10 @@ import { NodeView } from "./node_view.ts";
 import { RuntimeObserver } from "./observer.ts";
 import { PodCgroups } from "./pod_cgroups.ts";
 import { PodEvents } from "./pod_events.ts";
-import { NoSiteActs, type SiteActs } from "./port.ts";
+import { NoSiteActs, type PrePullReports, type SiteActs } from "./port.ts";
 import { PodShutdown } from "./pod_shutdown.ts";
+import { nodeUse } from "./prepull/node_use.ts";
+import { PrePuller } from "./prepull/pre_puller.ts";
 import { Checker } from "./probes/checker.ts";
 import { type NetworkChecks, systemNetworkChecks } from "./probes/network_checks.ts";
 import { Prober } from "./probes/prober.ts";
@@ -54,6 +56,8 @@ export interface PodAgentOptions {
   events: EventLog;
   /** What people at the site asked for; nothing when left out. */
   siteActs?: SiteActs;
+  /** Where results of pre-pull jobs go; without it none is done. */
+  prePullReports?: PrePullReports;
   /** Pods this machine runs from files of its own; none when left out. */
   staticPods?: {
     /** Absolute. */
@@ -136,6 +140,7 @@ export class PodAgent {
   readonly #evictor: Evictor | undefined;
   readonly #slices = new SystemdSlices();
   readonly #statics: StaticFolder | undefined;
+  readonly #prePuller: PrePuller | undefined;
 
   constructor(options: PodAgentOptions) {
     const { runtime, records, clock } = options;
@@ -166,6 +171,7 @@ export class PodAgent {
     });
     const imageGc = imageCollector({ ...options, ledger });
     this.#housekeeper = housekeeper(options, { links, observer, watch, emptyDirLimits, imageGc });
+    this.#prePuller = prePuller(options, images, imageGc);
     this.#watch = watch;
     this.#reconciler = new Reconciler({
       runtime,
@@ -244,6 +250,8 @@ export class PodAgent {
     scope.spawn("housekeeping", (s) => this.#housekeeper.run(s));
     const evictor = this.#evictor;
     if (evictor) scope.spawn("eviction", (s) => evictor.run(s));
+    const prePuller = this.#prePuller;
+    if (prePuller) scope.spawn("pre-pulls", (s) => prePuller.run(s));
     const statics = this.#statics;
     if (statics) scope.spawn("static pods", (s) => statics.run(s));
     try {
@@ -284,6 +292,21 @@ function staticFolder(
   { staticPods, node, clock, events }: PodAgentOptions,
 ): StaticFolder | undefined {
   return staticPods && new StaticFolder({ ...staticPods, nodeName: node.name, clock, events });
+}
+
+function prePuller(
+  { prePullReports: reports, ledger, runtime, clock, host: { diskUse } }: PodAgentOptions,
+  images: Images,
+  imageGc: ImageGc,
+): PrePuller | undefined {
+  return reports && new PrePuller({
+    ledger,
+    images,
+    reports,
+    use: nodeUse({ runtime, clock, diskUse }),
+    onPulled: (reference) => imageGc.noteUse(reference),
+    clock,
+  });
 }
 
 /** The hands of the agent: what starts and ends sandboxes and containers. */

@@ -105,6 +105,18 @@ export class Images {
     return await this.#pull(request, name, present, signal);
   }
 
+  /**
+   * Pulls an image no container asks for yet, in the same queue as the others; what is there
+   * already costs the registry a question. Rejects with the runtime's word.
+   */
+  async prePull(name: ImageName, pullSecrets: readonly Secret[], signal: AbortSignal) {
+    return await this.#gate.run(
+      () => this.#tryCredentials({ pullSecrets }, name, signal),
+      signal,
+      "last",
+    );
+  }
+
   forget(uid: string): void {
     for (const table of [this.#backoffs, this.#lastErrors]) {
       for (const key of table.keys()) if (key.startsWith(`${uid}/`)) table.delete(key);
@@ -253,18 +265,18 @@ export class Images {
   }
 
   async #tryCredentials(
-    request: ImageRequest,
+    { pullSecrets, sandboxConfig }: Pick<ImageRequest, "pullSecrets"> & Partial<ImageRequest>,
     name: ImageName,
     signal: AbortSignal,
   ): Promise<string> {
-    const credentials: (AuthConfig | undefined)[] = pullCredentials(name, request.pullSecrets);
+    const credentials: (AuthConfig | undefined)[] = pullCredentials(name, pullSecrets);
     const image = { image: name.reference };
     let failure: unknown;
     for (const auth of credentials.length > 0 ? credentials : [undefined]) {
       try {
         return await this.#options.runtime.pullImage({
           image,
-          sandboxConfig: request.sandboxConfig,
+          ...(sandboxConfig ? { sandboxConfig } : {}),
           ...(auth ? { auth } : {}),
         }, signal);
       } catch (error) {

@@ -31,6 +31,11 @@ export const GVR = {
   devices: devices("devices"),
   deviceModels: devices("devicemodels"),
   deviceStatuses: devices("devicestatuses"),
+  imagePrePullJobs: {
+    group: "operations.kubeedge.io",
+    version: "v1alpha2",
+    resource: "imageprepulljobs",
+  },
 } as const;
 
 /** "/api/v1" or "/apis/<group>/<version>". */

@@ -4,6 +4,7 @@
  */
 import { AppError } from "../errors.ts";
 import type { DeviceStatusBody } from "../k8s/devices.ts";
+import { PREPULL_IMAGES_MAX, type PrePullImage, type PrePullResult } from "../k8s/prepull.ts";
 import type { Event, Node, Pod, PodStatus } from "../k8s/types.ts";
 import { parseSiteIntent, type SiteIntent } from "./site_intent.ts";
 
@@ -15,6 +16,9 @@ export interface PodRef {
 
 /** A device as its node names it: one of the same name made anew has another uid. */
 export type DeviceRef = PodRef;
+
+/** A cluster-scoped job as a node at work on it names it. */
+export type JobRef = Omit<PodRef, "namespace">;
 
 export type Report =
   /** Latest status of a pod; of a static pod with the object that shows it, its mirror. */
@@ -28,7 +32,9 @@ export type Report =
   /** Latest state and twins of a device, whole: a twin that is not in it is not there. */
   | { kind: "device_status"; device: DeviceRef; status: DeviceStatusBody }
   /** What somebody at the site asked for; the cloud merges it by the rules of ADR 0009. */
-  | { kind: "intent"; intent: SiteIntent };
+  | { kind: "intent"; intent: SiteIntent }
+  /** What came of the images of a pre-pull job on this node. */
+  | { kind: "image_prepull"; job: JobRef; result: PrePullResult };
 
 export type ReportKind = Report["kind"];
 
@@ -59,10 +65,16 @@ export function parseReport(value: unknown): Report {
       };
     case "intent":
       return { kind: "intent", intent: parseSiteIntent(record.intent) };
+    case "image_prepull":
+      return {
+        kind: "image_prepull",
+        job: parseJob(record.job, "report.job"),
+        result: parsePrePull(record.result, "report.result"),
+      };
     default:
       throw invalid(
         "report.kind",
-        "pod_status, pod_gone, node, event, device_status or intent",
+        "pod_status, pod_gone, node, event, device_status, intent or image_prepull",
         record.kind,
       );
   }
@@ -74,6 +86,34 @@ function parseRef(value: unknown, path: string): PodRef {
     namespace: asText(record.namespace, `${path}.namespace`),
     name: asText(record.name, `${path}.name`),
     uid: asText(record.uid, `${path}.uid`),
+  };
+}
+
+function parseJob(value: unknown, path: string): JobRef {
+  const { name, uid } = asRecord(value, path);
+  return { name: asText(name, `${path}.name`), uid: asText(uid, `${path}.uid`) };
+}
+
+function parsePrePull(value: unknown, path: string): PrePullResult {
+  const { refusal, images } = asRecord(value, path);
+  if (!Array.isArray(images) || images.length > PREPULL_IMAGES_MAX) {
+    throw invalid(`${path}.images`, `a list of at most ${PREPULL_IMAGES_MAX}`, images);
+  }
+  return {
+    ...(refusal === undefined ? {} : { refusal: asText(refusal, `${path}.refusal`) }),
+    images: images.map((image: unknown, i) => parsePrePullImage(image, `${path}.images[${i}]`)),
+  };
+}
+
+function parsePrePullImage(value: unknown, path: string): PrePullImage {
+  const { image, status, reason } = asRecord(value, path);
+  if (status !== "True" && status !== "False" && status !== "Unknown") {
+    throw invalid(`${path}.status`, "True, False or Unknown", status);
+  }
+  return {
+    image: asText(image, `${path}.image`),
+    status,
+    ...(reason === undefined ? {} : { reason: asText(reason, `${path}.reason`) }),
   };
 }
 

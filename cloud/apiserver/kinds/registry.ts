@@ -8,6 +8,7 @@ import { DEVICE_ALPHA, DEVICE_MODEL_ALPHA } from "./device_alpha.ts";
 import { DEVICE_MODEL } from "./device_model.ts";
 import { DEVICE_STATUS } from "./device_status.ts";
 import { EVENT } from "./event.ts";
+import { IMAGE_PREPULL_JOB } from "./image_prepull_job.ts";
 import type { KindInfo } from "./kind_info.ts";
 import { LEASE } from "./lease.ts";
 import { NAMESPACE } from "./namespace.ts";
@@ -41,6 +42,7 @@ const KINDS: readonly KindInfo[] = [
   DEVICE_MODEL_ALPHA,
   RULE,
   RULE_ENDPOINT,
+  IMAGE_PREPULL_JOB,
 ];
 
 const BY_PATH: ReadonlyMap<string, KindInfo> = new Map(

@@ -9,6 +9,7 @@ import { CORE_OTHER } from "./tables/core_other.ts";
 import { CORE_POD } from "./tables/core_pod.ts";
 import { CORE_VOLUMES } from "./tables/core_volumes.ts";
 import { DEVICES_V1ALPHA2, DEVICES_V1BETA1, RULES } from "./tables/devices.ts";
+import { OPERATIONS } from "./tables/operations.ts";
 import { META } from "./tables/meta.ts";
 import { NODE_K8S } from "./tables/node_k8s.ts";
 import { CORE_STORAGE, STORAGE } from "./tables/storage.ts";
@@ -83,6 +84,7 @@ const PACKAGES: readonly [prefix: string, apiVersion: string, text: string][] = 
   ["io.kubeedge.devices.v1beta1", "devices.kubeedge.io/v1beta1", DEVICES_V1BETA1],
   ["io.kubeedge.devices.v1alpha2", "devices.kubeedge.io/v1alpha2", DEVICES_V1ALPHA2],
   ["io.kubeedge.rules.v1", "rules.kubeedge.io/v1", RULES],
+  ["io.kubeedge.operations.v1alpha2", "operations.kubeedge.io/v1alpha2", OPERATIONS],
 ];
 
 let table: ReadonlyMap<string, MessageSchema> | undefined;

@@ -70,6 +70,12 @@ function toLine(report: Report): ReportLine {
     }
     case "pod_gone":
       return { kind, about: `pod ${report.pod.namespace}/${report.pod.name}`, change: "has ended" };
+    case "image_prepull": {
+      const { job, result: { images } } = report;
+      const pulled = images.filter(({ status }) => status === "True").length;
+      const change = `${pulled}/${images.length} images pulled`;
+      return { kind, about: `pre-pull job ${job.name}`, change };
+    }
     case "node":
       return { kind, about: `node ${report.node.metadata.name ?? ""}`, change: "status" };
     case "event": {

@@ -29,6 +29,9 @@ export interface ImageGcOptions {
   desiredPods: () => readonly Pod[];
 }
 
+/** Of images of pre-pull jobs; far more than a node holds. */
+const NOTED_MAX = 1_000;
+
 interface Seen {
   firstSeenAtMs: number;
   lastUsedAtMs: number;
@@ -37,10 +40,24 @@ interface Seen {
 export class ImageGc {
   readonly #options: ImageGcOptions;
   readonly #seen = new Map<string, Seen>();
+  /** Canonical name -> when it was pre-pulled; oldest first. */
+  readonly #noted = new Map<string, number>();
   readonly #log = roomLogger("edge", "pods", "images");
 
   constructor(options: ImageGcOptions) {
     this.#options = options;
+  }
+
+  /** It was fetched for what is to come: counts as used now, so that it is not the first to go. */
+  noteUse(reference: string): void {
+    const name = canonicalName(reference);
+    this.#noted.delete(name);
+    this.#noted.set(name, this.#options.clock.monotonicMs());
+    if (this.#noted.size <= NOTED_MAX) return;
+    for (const oldest of this.#noted.keys()) {
+      this.#noted.delete(oldest);
+      break;
+    }
   }
 
   async collect(signal: AbortSignal): Promise<void> {
@@ -117,6 +134,9 @@ export class ImageGc {
       const inUse = namesOf(image).some((name) => used.has(name)) || isPause(image);
       const seen = this.#seen.get(image.id) ?? { firstSeenAtMs: nowMs, lastUsedAtMs: 0 };
       if (inUse) seen.lastUsedAtMs = nowMs;
+      for (const name of namesOf(image)) {
+        seen.lastUsedAtMs = Math.max(seen.lastUsedAtMs, this.#noted.get(name) ?? 0);
+      }
       this.#seen.set(image.id, seen);
       return {
         id: image.id,

@@ -3,6 +3,7 @@ import { isJsonObject, type JsonObject } from "../../json/json.ts";
 import { ageOf } from "../duration.ts";
 import type { ConfigMap, Event, KubeObject, Lease, Node, Pod, Secret } from "../types.ts";
 import { DEVICE_COLUMNS } from "./device_columns.ts";
+import { PREPULL_COLUMNS } from "./prepull_columns.ts";
 import { summarizePod } from "./pod_status_text.ts";
 import { STORAGE_COLUMNS } from "./storage_columns.ts";
 
@@ -195,6 +196,7 @@ const RUNTIME_CLASS: Column[] = [
 const COLUMNS: Readonly<Record<string, Column[]>> = {
   ...DEVICE_COLUMNS,
   ...STORAGE_COLUMNS,
+  ImagePrePullJob: PREPULL_COLUMNS,
   Pod: POD,
   Node: NODE,
   RuntimeClass: RUNTIME_CLASS,
