@@ -1,7 +1,7 @@
 /**
  * What a cloud may say after its store was damaged. Objects whose records are lost look like
  * deleted ones; a node must not stop work for that. From the damage until an operator accepts the
- * loss, a key counts as deleted only if it was seen here since; every other may have been lost. And
+ * loss, an object counts as deleted only if it was seen here since; every other may have been lost. And
  * an object from before the loss takes no other's place at a node: it may be the older one.
  *
  *     whole -> (damage) -> guarded -> (accepted) -> whole
@@ -14,6 +14,7 @@ import { toTime } from "../../shared/clock.ts";
 import type { KubeObject } from "../../shared/k8s/types.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Store } from "../../shared/store/port.ts";
+import type { InventoryEntry } from "../../shared/wire/desired.ts";
 
 const BUCKET = "cloud_identity";
 const KEY = "loss";
@@ -34,6 +35,13 @@ export interface LossGuardOptions {
   accept: boolean;
   /** Nodes are enrolled: an empty store beside them has been lost. */
   hasNodes?: boolean;
+}
+
+/** Of two objects of one name each may be lost for itself; without a uid any of that name counts. */
+type Named = Pick<InventoryEntry, "key"> & Partial<Pick<InventoryEntry, "uid">>;
+
+function idOf({ key, uid }: Named): string {
+  return uid === undefined ? key : `${key} ${uid}`;
 }
 
 export class LossGuard {
@@ -69,14 +77,14 @@ export class LossGuard {
     return this.#loss;
   }
 
-  /** Notes that these keys exist here now: should they go, they were deleted. */
-  note(keys: Iterable<string>): void {
+  /** Notes that these objects exist here now: should they go, they were deleted. */
+  note(objects: Iterable<Named>): void {
     if (!this.#loss) return;
-    for (const key of keys) this.#seen.add(key);
+    for (const object of objects) this.#seen.add(object.key).add(idOf(object));
   }
 
-  mayHaveLost(key: string): boolean {
-    return this.#loss !== undefined && !this.#seen.has(key);
+  mayHaveLost(object: Named): boolean {
+    return this.#loss !== undefined && !this.#seen.has(idOf(object));
   }
 
   /**

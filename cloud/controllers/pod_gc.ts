@@ -138,7 +138,7 @@ export class PodGc {
       pods: pods.list(),
       node: (name) => nodes.get(undefined, name),
       isLive,
-      mayBeLost: (name) => lossGuard?.mayHaveLost(nodeKey(name)) ?? false,
+      mayBeLost: (name) => lossGuard?.mayHaveLost({ key: nodeKey(name) }) ?? false,
       missingSinceMs: this.#missingSinceMs,
       monotonicMs: clock.monotonicMs(),
     }, this.#options);

@@ -21,7 +21,11 @@ import type { Store, StoreOp } from "../../shared/store/port.ts";
 import { waitAtMost } from "../../shared/async/wait_at_most.ts";
 import { Wakeup } from "../../shared/async/wakeup.ts";
 import type { Device, DeviceModel } from "../../shared/k8s/devices.ts";
-import { type DesiredItem, inventoryDigest } from "../../shared/wire/desired.ts";
+import {
+  type DesiredItem,
+  inventoryDigest,
+  type InventoryEntry,
+} from "../../shared/wire/desired.ts";
 import { objectKey, parseObjectKey, qualifiedResource } from "../../shared/wire/keys.ts";
 import type { DesiredSource, Projection } from "../hub/port.ts";
 import type { LossGuard } from "./loss_guard.ts";
@@ -240,8 +244,8 @@ export class Projector implements DesiredSource {
     this.#markDirty([node]);
   }
 
-  mayHaveLost(key: string): boolean {
-    return this.#options.lossGuard?.mayHaveLost(key) ?? false;
+  mayHaveLost(held: InventoryEntry): boolean {
+    return this.#options.lossGuard?.mayHaveLost(held) ?? false;
   }
 
   mayBeOutlived(object: KubeObject): boolean {
@@ -358,7 +362,7 @@ export class Projector implements DesiredSource {
   /** The node's next projection, or undefined when nothing that counts has changed. */
   #plan(node: string): { node: string; next: Projection } | undefined {
     const items = this.#project(node);
-    this.#options.lossGuard?.note(items.keys());
+    this.#options.lossGuard?.note(items.values());
     const current = this.#visible.get(node);
     const floor = this.#floors.get(node) ?? -1;
     if (current && current.generation > floor && sameVersions(current.items, items)) {

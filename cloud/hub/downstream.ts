@@ -181,7 +181,7 @@ export class Downstream {
       kind: "planning",
       held: toInventory(entries),
       generation: sameStore ? Number(part.generation) : 0,
-      digest: inventoryDigest(entries.filter(({ key }) => !this.#isSpared(key))),
+      digest: inventoryDigest(entries.filter((held) => !this.#isSpared(held))),
     };
     this.#wake.wake();
   }
@@ -236,7 +236,7 @@ export class Downstream {
     const { generation, digest } = projection;
     const base = state.generation;
     const step = planStep(state.held, projection.items, {
-      absent: (key) => this.#isSpared(key),
+      absent: (held) => this.#isSpared(held),
       replaced: ({ object }) => source.mayBeOutlived?.(object) ?? false,
     });
     for (const key of step.deletes) state.held.delete(key);
@@ -264,9 +264,10 @@ export class Downstream {
   }
 
   /** Held by the node, unknown here, and perhaps only because it was lost here. */
-  #isSpared(key: string): boolean {
+  #isSpared(held: InventoryEntry): boolean {
     const { source, node } = this.#options;
-    return !source.projection(node).items.has(key) && (source.mayHaveLost?.(key) ?? false);
+    const isAbsent = !source.projection(node).items.has(held.key);
+    return isAbsent && (source.mayHaveLost?.(held) ?? false);
   }
 
   #hasRoom(): boolean {

@@ -9,7 +9,11 @@ import {
 import { SeededRandom } from "../../shared/random.ts";
 import type { KubeObject } from "../../shared/k8s/types.ts";
 import { SimClock } from "../../shared/testing/sim_clock.ts";
-import { type DesiredItem, inventoryDigest } from "../../shared/wire/desired.ts";
+import {
+  type DesiredItem,
+  inventoryDigest,
+  type InventoryEntry,
+} from "../../shared/wire/desired.ts";
 import { Outgoing } from "../../shared/wire/outgoing.ts";
 import { Downstream, RECONCILE_MS } from "./downstream.ts";
 import type { DesiredSource, Projection } from "./port.ts";
@@ -17,7 +21,7 @@ import type { DesiredSource, Projection } from "./port.ts";
 class OneNode implements DesiredSource {
   readonly cloudId = "c1";
   readonly acks: number[] = [];
-  mayHaveLost?: (key: string) => boolean;
+  mayHaveLost?: (held: InventoryEntry) => boolean;
   mayBeOutlived?: (object: KubeObject) => boolean;
   #projection: Projection = { generation: 0, digest: inventoryDigest([]), items: new Map() };
   #listener: () => void = () => {};
@@ -140,7 +144,7 @@ Deno.test("Downstream tells a pod made anew under its old name by its uid", asyn
 Deno.test("Downstream leaves with the node what this cloud may have lost", async () => {
   const source = new OneNode();
   const lost = new Set(["pods/d/z"]);
-  source.mayHaveLost = (key) => lost.has(key);
+  source.mayHaveLost = ({ key }) => lost.has(key);
   const [a] = source.hold("a") as [DesiredItem];
   await withDownstream(source, async ({ downstream, clock, next }) => {
     await clock.advance(RECONCILE_MS * 1.25);

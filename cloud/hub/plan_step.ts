@@ -13,7 +13,7 @@ export interface Step {
 /** What a cloud with a damaged store leaves as it is at a node. */
 export interface Spared {
   /** Held there, not to be found here. */
-  absent(key: string): boolean;
+  absent(held: InventoryEntry): boolean;
   /** Another one is held there under the name of this one. */
   replaced(item: DesiredItem): boolean;
 }
@@ -49,10 +49,10 @@ export function planStep(
     if (had && had.uid !== item.uid && spared.replaced(item)) step.spares = true;
     else step.upserts.push(item);
   }
-  for (const key of held.keys()) {
-    if (items.has(key)) continue;
-    if (spared.absent(key)) step.spares = true;
-    else step.deletes.push(key);
+  for (const had of held.values()) {
+    if (items.has(had.key)) continue;
+    if (spared.absent(had)) step.spares = true;
+    else step.deletes.push(had.key);
   }
   return step;
 }

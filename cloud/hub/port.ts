@@ -6,7 +6,7 @@
 import type { AppError } from "../../shared/errors.ts";
 import type { Frame } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import type { KubeObject } from "../../shared/k8s/types.ts";
-import type { DesiredItem } from "../../shared/wire/desired.ts";
+import type { DesiredItem, InventoryEntry } from "../../shared/wire/desired.ts";
 import type { Report } from "../../shared/wire/report.ts";
 
 /** What one node must hold now. */
@@ -36,7 +36,7 @@ export interface DesiredSource {
    * True for an object that this cloud may have lost with a damaged store. A node that holds it
    * keeps it: absence here is then no deletion.
    */
-  mayHaveLost?(key: string): boolean;
+  mayHaveLost?(held: InventoryEntry): boolean;
   /**
    * True for an object that this cloud may hold only because its deletion was lost with a damaged
    * store. A node that holds another one under its name keeps that.
