@@ -26,7 +26,7 @@ import { MirrorPods } from "./mirror_pods.ts";
 import { NamespaceLifecycle } from "./namespace_lifecycle.ts";
 import { NodeLifecycle } from "./node_lifecycle.ts";
 import { PodGc } from "./pod_gc.ts";
-import type { FollowResource, NamespacedResources, PodTokenIssuer } from "./port.ts";
+import type { FollowResource, NamespacedResources, ObjectCache, PodTokenIssuer } from "./port.ts";
 import { PrePullJobs } from "./prepull_jobs.ts";
 import { Projector } from "./projector.ts";
 import { KubeReportSink } from "./report_sink.ts";
@@ -163,13 +163,24 @@ export class Controllers {
     const bounds = { quarantineMs, terminatedPodsMax, terminatingPodsMax };
     const guard = options.lossGuard ? { lossGuard: options.lossGuard } : {};
     this.#add("pod gc", new PodGc({ ...common, isLive, ...guard, ...bounds }));
+    this.#addNamespaces(options, { configmaps, ...accounts });
+  }
+
+  #addNamespaces(
+    options: ControllersOptions,
+    { configmaps, accounts }: {
+      configmaps: ObjectCache<ConfigMap>;
+      accounts?: ObjectCache<KubeObject>;
+    },
+  ): void {
+    const { kube, clock, follow } = options;
     const namespaces = this.#cache(
       new DeltaCache<KubeObject>(follow<KubeObject>(GVR.namespaces)),
       "namespaces",
     );
-    if (options.serviceAccounts && accounts.accounts) {
+    if (options.serviceAccounts && accounts) {
       const { caCertificate } = options.serviceAccounts;
-      const parts = { kube, namespaces, accounts: accounts.accounts, configmaps, clock };
+      const parts = { kube, namespaces, accounts, configmaps, clock };
       this.#add("service accounts", new ServiceAccounts({ ...parts, caCertificate }));
     }
     const resources = options.namespacedResources ?? (() => Promise.resolve(KNOWN_NAMESPACED));
