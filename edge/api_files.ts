@@ -180,7 +180,7 @@ async function readIfPresent(file: string): Promise<string | undefined> {
 }
 
 /** The group's number, where this machine has it. */
-async function skerryGroup(): Promise<number | undefined> {
+export async function skerryGroup(): Promise<number | undefined> {
   const groups = await readIfPresent("/etc/group").catch(() => undefined); // then there is none
   const line = groups?.split("\n").find((each) => each.startsWith(`${GROUP}:`));
   const gid = Number(line?.split(":")[2] ?? NaN);

@@ -15,9 +15,11 @@ import { roomLogger } from "../shared/log.ts";
 import type { Random } from "../shared/random.ts";
 import { DenoDisk } from "../shared/store/deno_disk.ts";
 import { openKeyFile } from "../shared/store/key_file.ts";
-import { openApiToken, openLocalTls } from "./api_files.ts";
-import { assembleEdge, type EdgeSettings } from "./assemble.ts";
+import { openApiToken, openLocalTls, skerryGroup } from "./api_files.ts";
+import { assembleEdge, type Edge, type EdgeSettings } from "./assemble.ts";
+import type { EdgeConfig } from "./config.ts";
 import { GrpcRuntime } from "./cri/grpc_runtime.ts";
+import { Dmi } from "./dmi/dmi.ts";
 import { readIdentity, writeCertificate } from "./identity_files.ts";
 import { TLS_TRANSPORT } from "./link/transport.ts";
 import { Machine } from "./node/machine.ts";
@@ -36,6 +38,8 @@ export interface EdgeAddresses {
   api: string;
   /** Absent when it cannot be listened there; nothing else depends on it. */
   apiTls?: string;
+  /** Of the socket for mappers. */
+  dmi: string;
 }
 
 const log = roomLogger("edge");
@@ -84,8 +88,10 @@ async function serve(
     transport: TLS_TRANSPORT,
     apiToken: token,
     apiProblem: () => acts.problem,
+    dmi: () => dmi && { mappers: dmi.mappers, problem: dmi.socket.problem },
   }, stack);
   const { clock } = ports;
+  const dmi: Dmi = buildDmi(config, ports, edge);
   const server = openHttpListener({
     listen: config.api.listen,
     handler: (request) => edge.api.fetch(request, { tls: false }),
@@ -103,18 +109,35 @@ async function serve(
     });
   });
   if (tls) stack.defer(() => tls.close());
+  await dmi.open();
   const addresses: EdgeAddresses = {
     api: `http://${server.address}`,
     ...(tls ? { apiTls: `https://${tls.address}` } : {}),
+    dmi: `unix://${dmi.socket.path}`,
   };
   await writeAddresses(dataDir, { ...addresses });
   stack.defer(() => removeAddresses(dataDir));
   const scope = stack.use(new TaskScope(signal));
   await edge.start(scope);
+  scope.spawn("dmi", (s) => dmi.run(s));
   scope.spawn("memory", (s) => trimAfterStart(clock, s));
   log.info("Edge runs", { node: config.nodeName, ...addresses });
   onReady(addresses);
   await scope.join();
+}
+
+function buildDmi({ dmi }: EdgeConfig, { clock, random }: SystemPorts, { memory }: Edge): Dmi {
+  const { store, ledger, devices } = memory;
+  return new Dmi({
+    socket: absolute(dmi.socket),
+    group: skerryGroup,
+    store,
+    objects: ledger,
+    twins: () => devices.twins,
+    deviceChanges: devices.changes,
+    clock,
+    random,
+  });
 }
 
 async function openStoreKey(dataDir: string, random: Random): Promise<Uint8Array> {

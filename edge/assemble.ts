@@ -22,6 +22,7 @@ import { createLocalApi, type LocalApi } from "./api/app.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { ContainerRuntime } from "./cri/port.ts";
 import { DeviceRoom } from "./device_room.ts";
+import type { Mappers } from "./dmi/port.ts";
 import { careForDisk } from "./disk_care.ts";
 import { EdgeFactsView } from "./edge_facts.ts";
 import { HeardLedger } from "./heard_ledger.ts";
@@ -37,6 +38,7 @@ import { DurableLedger } from "./meta/ledger.ts";
 import { DurableOutbox } from "./meta/outbox.ts";
 import { DurablePodRecords } from "./meta/pod_records.ts";
 import { sealSecrets } from "./meta/seal_secrets.ts";
+import type { MqttFacts } from "./mqtt/port.ts";
 import { NodeImages } from "./node/node_images.ts";
 import { NodeReporter } from "./node/node_reporter.ts";
 import { type Logind, NodeShutdown } from "./node/shutdown/node_shutdown.ts";
@@ -72,6 +74,10 @@ export interface EdgePorts {
   apiToken?: string | undefined;
   /** Why acts are not possible; undefined when they are. */
   apiProblem?: () => string | undefined;
+  /** Mappers by protocol, and why none can connect. */
+  dmi?: () => { mappers: Mappers; problem: string | undefined } | undefined;
+  /** The event bus. */
+  mqtt?: () => MqttFacts | undefined;
 }
 
 export interface EdgeSettings {
@@ -121,6 +127,7 @@ export async function assembleEdge(
   const { agent, reporter, stats, shutdown } = await buildNode(config, ports, memory, link);
   const desired = new HeardLedger(memory.ledger);
   const facts = new EdgeFactsView({
+    mqtt: () => machine.mqtt?.()?.status() ?? {},
     config,
     configProblem: problem,
     memory,
@@ -128,6 +135,7 @@ export async function assembleEdge(
     link: () => link.link,
     linkProblem: () => link.problem,
     apiProblem: () => machine.apiProblem?.(),
+    dmiProblem: () => machine.dmi?.()?.problem,
     heardGeneration: () => desired.heard,
     runtime: () => agent.runtimeState(),
     node: () => reporter.node,
@@ -235,7 +243,7 @@ async function buildNode(
   });
   const agent: PodAgent = buildAgent(config, ports, memory, { reporter, eviction });
   const stats: Stats = buildStats(config, ports, agent);
-  agent.changes.subscribe(() => runtimeChanges.notify());
+  agent.nodeChanges.subscribe(() => runtimeChanges.notify());
   const shutdown: NodeShutdown = new NodeShutdown({
     ...shutdownOf(config),
     open: ports.openLogind ?? noLogind,
@@ -277,7 +285,7 @@ function buildStats(
 }
 
 function buildLocalApi(
-  { clock, apiToken }: EdgePorts,
+  { clock, apiToken, mqtt }: EdgePorts,
   { memory, agent, facts, link, stats }: ApiSources,
 ): LocalApi {
   const startedAtMs = clock.monotonicMs();
@@ -290,6 +298,7 @@ function buildLocalApi(
     facts,
     intents: memory.intents,
     devices: () => memory.devices.twins,
+    mqtt: () => mqtt?.()?.counts(),
     stats,
     token: apiToken,
     changes: merge([

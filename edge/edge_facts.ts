@@ -19,6 +19,7 @@ import type {
 } from "./api/port.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { EventLog, History, Ledger, Outbox } from "./meta/port.ts";
+import type { MqttStatus } from "./mqtt/port.ts";
 import type { RuntimeHealth } from "./node/port.ts";
 
 export interface EdgeFactsSources {
@@ -41,10 +42,13 @@ export interface EdgeFactsSources {
   linkProblem: () => string | undefined;
   /** Why nobody can act through the local API. */
   apiProblem: () => string | undefined;
+  /** Why mappers cannot connect. */
+  dmiProblem: () => string | undefined;
   heardGeneration: () => number | undefined;
   runtime: () => RuntimeHealth;
   node: () => Node;
   time: () => { known: boolean; correctionMs: number };
+  mqtt: () => MqttStatus;
   clock: Clock;
 }
 
@@ -112,6 +116,7 @@ export class EdgeFactsView implements EdgeFacts {
     const { configProblem, linkProblem, apiProblem, runtime } = this.#sources;
     const problem = linkProblem();
     const actsProblem = apiProblem();
+    const dmiProblem = this.#sources.dmiProblem();
     const trouble = this.#trouble();
     const { ready, message } = runtime();
     const because = (why: string | undefined) => (why === undefined ? {} : { message: why });
@@ -121,6 +126,7 @@ export class EdgeFactsView implements EdgeFacts {
       { name: "identity", ok: problem === undefined, ...because(problem) },
       { name: "acts", ok: actsProblem === undefined, ...because(actsProblem) },
       { name: "runtime", ok: ready, ...(ready ? {} : because(message)) },
+      { name: "dmi", ok: dmiProblem === undefined, ...because(dmiProblem), minor: true },
     ];
   }
 
@@ -171,4 +177,14 @@ export class EdgeFactsView implements EdgeFacts {
       (damage.setAsideAs === undefined ? "" : `, set aside as ${damage.setAsideAs}`)
     );
   }
+}
+
+/** Of the brokers this node is to have. */
+function brokerChecks({ embedded, external }: MqttStatus): HealthCheck[] {
+  const all = Object.entries({ "mqtt": embedded, "mqtt-external": external });
+  return all.flatMap(([name, broker]): HealthCheck[] => {
+    if (!broker) return [];
+    if (broker.state === "up") return [{ name, ok: true }];
+    return [{ name, ok: false, message: broker.state === "down" ? broker.problem : "it starts" }];
+  });
 }

@@ -13,6 +13,7 @@ import type { Pod } from "../../shared/k8s/types.ts";
 import { KUBERNETES_VERSION } from "../../shared/version.ts";
 import { qualifiedResource } from "../../shared/wire/keys.ts";
 import type { Intents } from "../intents/port.ts";
+import type { MqttCounts } from "../mqtt/port.ts";
 import type { DeviceName, Twins } from "../twins/port.ts";
 import { accessGuard, type Arrival } from "./access.ts";
 import { addDevices } from "./devices/routes.ts";
@@ -41,6 +42,8 @@ export interface LocalApiOptions {
   intents: Intents;
   /** Undefined while the node has no device. */
   devices?: () => Twins | undefined;
+  /** Undefined where there is no event bus. */
+  mqtt?: () => MqttCounts | undefined;
   /** What node and pods use; without it the paths are not served. */
   stats?: LocalStats;
   /** What acts must show; without one nobody may act. */
@@ -98,7 +101,7 @@ function addHealth(app: Hono, { facts }: LocalApiOptions): void {
     const lines = checks.map((check) =>
       `[${check.ok ? "+" : "-"}]${check.name} ${check.ok ? "ok" : `failed: ${check.message ?? ""}`}`
     );
-    const ready = checks.every((check) => check.ok);
+    const ready = checks.every((check) => check.ok || check.minor);
     if (ready && c.req.query("verbose") === undefined) return c.text("ok");
     return c.text(lines.join("\n") + `\nreadyz check ${ready ? "passed" : "failed"}\n`, {
       status: ready ? 200 : 503,
@@ -189,7 +192,7 @@ function addOwn(app: Hono, options: LocalApiOptions): void {
       facts.status(),
       pods.list(),
       options.process(),
-      options.devices?.()?.counts(),
+      { twins: options.devices?.()?.counts(), mqtt: options.mqtt?.() },
     );
     return c.text(body, 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
   });

@@ -60,6 +60,8 @@ export interface HealthCheck {
   name: string;
   ok: boolean;
   message?: string;
+  /** The node is ready without it. */
+  minor?: true;
 }
 
 export interface DiskTrouble {
