@@ -1,6 +1,7 @@
 /** Prometheus text of what the edge knows of itself. */
 import type { Pod } from "../../shared/k8s/types.ts";
 import type { TwinCounts } from "../twins/port.ts";
+import type { MqttCounts } from "../mqtt/port.ts";
 import type { EdgeStatus } from "./port.ts";
 
 export interface ProcessFacts {
@@ -15,7 +16,7 @@ export function renderMetrics(
   status: EdgeStatus,
   pods: Pod[],
   process: ProcessFacts,
-  twins?: TwinCounts,
+  { twins, mqtt }: { twins?: TwinCounts | undefined; mqtt?: MqttCounts | undefined } = {},
 ): string {
   const out: string[] = [];
   const metric: MetricWriter = (name, type, help, rows) => {
@@ -62,6 +63,7 @@ export function renderMetrics(
   ]);
   metric("skerry_pods", "gauge", "Pods this node holds, by phase.", podPhases(pods));
   if (twins) twinCounts(twins, metric);
+  if (mqtt) mqttCounts(mqtt, metric);
   metric("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", [
     ["", process.residentBytes],
   ]);
@@ -152,6 +154,40 @@ function twinCounts(
     Object.entries(rejections).map(([rule, count]) => [`{rule="${rule}"}`, count]),
   );
   metric("skerry_twin_commands_waiting", "gauge", "Commands that wait for their device.", [
+    ["", waiting],
+  ]);
+}
+
+function mqttCounts(
+  { clients, messages, requests, dropped, pauses, waiting }: MqttCounts,
+  metric: MetricWriter,
+): void {
+  metric("skerry_mqtt_clients", "gauge", "Clients of the embedded broker.", [["", clients]]);
+  metric(
+    "skerry_mqtt_messages_total",
+    "counter",
+    "Messages from clients (in), and of the node itself (out).",
+    Object.entries(messages).map(([way, count]) => [`{direction="${way}"}`, count]),
+  );
+  metric(
+    "skerry_mqtt_requests_total",
+    "counter",
+    "Requests for twins, states and membership, by kind and code of the answer.",
+    Object.entries(requests).map(([key, count]) => {
+      const [kind, code] = key.split(" ");
+      return [`{kind="${kind}",code="${code}"}`, count];
+    }),
+  );
+  metric(
+    "skerry_mqtt_dropped_total",
+    "counter",
+    "Connections, messages and subscriptions that were refused, by reason.",
+    Object.entries(dropped).map(([reason, count]) => [`{reason="${reason}"}`, count]),
+  );
+  metric("skerry_mqtt_pauses_total", "counter", "Times a client that sent too fast was held.", [
+    ["", pauses],
+  ]);
+  metric("skerry_mqtt_waiting", "gauge", "Messages an external broker has not acknowledged.", [
     ["", waiting],
   ]);
 }
