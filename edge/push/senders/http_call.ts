@@ -1,0 +1,59 @@
+/** One HTTP request to a destination, with what its answer means for the samples in it. */
+import { AppError } from "../../../shared/errors.ts";
+import type { Credentials } from "../port.ts";
+
+const ANSWER_BYTES_MAX = 64 * 1024;
+/** Statuses that speak of the server or of us, and pass: the sample is not to blame. */
+const PASSING = [401, 403, 404, 408, 421, 425, 429];
+
+export interface HttpCall {
+  url: string;
+  body: string;
+  contentType: string;
+  headers?: Readonly<Record<string, string>>;
+}
+
+/**
+ * Text of an answer in 2xx. Errors: `invalid` (the server will never take it), `unavailable`.
+ */
+export async function postTo(
+  { url, body, contentType, headers = {} }: HttpCall,
+  signal: AbortSignal,
+): Promise<string> {
+  const response = await fetch(url, {
+    method: "POST",
+    headers: { ...headers, "content-type": contentType },
+    body,
+    redirect: "manual", // a body with credentials goes where the operator said, and nowhere else
+    signal,
+  });
+  const text = await readAtMost(response, ANSWER_BYTES_MAX);
+  if (response.ok) return text;
+  const isForGood = response.status >= 400 && response.status < 500 &&
+    !PASSING.includes(response.status);
+  const said = text.replace(/\s+/g, " ").slice(0, 200);
+  throw new AppError(
+    isForGood ? "invalid" : "unavailable",
+    `${url} answered ${response.status}${said === "" ? "" : ` (${said})`}`,
+  );
+}
+
+/** Bearer where there is a token, else basic where there is a name. */
+export function authorization({ token, username, password }: Credentials): Record<string, string> {
+  if (token !== undefined) return { authorization: `Bearer ${token}` };
+  if (username === undefined) return {};
+  const pair = new TextEncoder().encode(`${username}:${password ?? ""}`);
+  return { authorization: `Basic ${pair.toBase64()}` };
+}
+
+async function readAtMost(response: Response, bytesMax: number): Promise<string> {
+  const decoder = new TextDecoder();
+  let text = "";
+  let bytes = 0;
+  for await (const chunk of response.body ?? []) {
+    bytes += chunk.byteLength;
+    text += decoder.decode(chunk, { stream: true });
+    if (bytes >= bytesMax) break; // ends the loop and the body
+  }
+  return text;
+}

@@ -1,0 +1,69 @@
+/** `pushMethod.mqtt`: published at another broker, in order. QoS 0 ends with the packet written. */
+import type { MqttClient } from "mqtt";
+import type { Clock } from "../../../shared/clock.ts";
+import { AppError, errorChain } from "../../../shared/errors.ts";
+import { withDeadline } from "../deadline.ts";
+import { deliverTogether } from "../deliver.ts";
+import { mqttText, type PayloadStyle, sampleJson } from "../formats.ts";
+import type { Credentials, Delivery, Destination, Sample, Sender } from "../port.ts";
+
+const TIMEOUT_MS = 15_000;
+
+export class MqttSender implements Sender {
+  readonly batchMax = 64;
+  readonly #client: MqttClient;
+  readonly #style: PayloadStyle;
+  readonly #clock: Clock;
+
+  constructor(client: MqttClient, { style, clock }: { style: PayloadStyle; clock: Clock }) {
+    this.#client = client;
+    this.#style = style;
+    this.#clock = clock;
+  }
+
+  async send(samples: readonly Sample[], signal: AbortSignal): Promise<Delivery[]> {
+    return await deliverTogether(
+      samples,
+      signal,
+      (some, s) => withDeadline(this.#clock, TIMEOUT_MS, () => this.#publish(some), s),
+    );
+  }
+
+  async close(): Promise<void> {
+    await this.#client.endAsync(true);
+  }
+
+  /** All at once: the client sends them in order and matches the answers. */
+  async #publish(samples: readonly Sample[]): Promise<void> {
+    if (!this.#client.connected) throw new AppError("unavailable", "not connected");
+    await Promise.all(samples.map(async (sample) => {
+      const { path = "", qos = 0, retain = false } = sample.detail;
+      const payload = this.#style === "json" ? sampleJson(sample) : mqttText(sample);
+      await this.#client.publishAsync(path, payload, { qos, retain });
+    }));
+  }
+}
+
+/** Errors: `unavailable` (no broker, or it does not let us in). */
+export async function openMqtt(
+  { address }: Destination,
+  { username, password }: Credentials,
+  options: { style: PayloadStyle; clock: Clock },
+): Promise<MqttSender> {
+  const { connectAsync } = (await import("mqtt")).default;
+  const url = address.replace(/^tcp:/, "mqtt:").replace(/^(ssl|tls):/, "mqtts:");
+  try {
+    const client = await connectAsync(url, {
+      clean: true,
+      // the courier opens anew what broke, and knows when
+      reconnectPeriod: 0,
+      connectTimeout: TIMEOUT_MS,
+      ...(username === undefined ? {} : { username }),
+      ...(password === undefined ? {} : { password }),
+    }, false);
+    client.on("error", () => {}); // told by the publish that fails
+    return new MqttSender(client, options);
+  } catch (error) {
+    throw new AppError("unavailable", `Cannot connect to ${address}: ${errorChain(error)}`);
+  }
+}
