@@ -57,7 +57,11 @@ export function planPrePull(
   let free = (template.concurrency || 1) - states.filter(isAtWork).length;
   for (const [i, state] of states.entries()) {
     if (!mayStart || free <= 0 || state.phase !== "Pending") continue;
-    states[i] = { ...state, phase: "InProgress", actionFlow: [act("Init", "True", nowMs)] };
+    states[i] = {
+      ...state,
+      phase: "InProgress",
+      actionFlow: [act("Init", "True", Math.ceil(nowMs / 1_000) * 1_000)],
+    };
     isChanged = true;
     free--;
   }
@@ -86,7 +90,11 @@ export function withResult(
     told.get(image) ?? { image, status: "Unknown" as const }
   )
     .map(trimmed);
-  const next = { ...state, imageStatus, ...ended(state, result, nowMs) };
+  const next = {
+    ...state,
+    imageStatus,
+    ...ended(state, { ...result, images: imageStatus }, nowMs),
+  };
   const nodeStatus = states.map((other) => other === state ? next : other);
   return { status: { ...job.status, nodeStatus } };
 }

@@ -130,6 +130,8 @@ export const POD_AGENT_DEFAULTS = {
 export class PodAgent {
   /** Notified when a pod's status or the runtime's state has changed. */
   readonly changes = new Changes();
+  /** Notified when the node itself is told of otherwise: the runtime's state, or a shortage. */
+  readonly nodeChanges = new Changes();
   readonly localPods: LocalPods;
   /** For whoever takes the machine down. */
   readonly shutdown: PodShutdown;
@@ -148,6 +150,10 @@ export class PodAgent {
     const ledger = new AgentLedger(options.ledger, this.#statics);
     const dirs = absolute(options.dirs);
     const notify = () => this.changes.notify();
+    const notifyNode = () => {
+      this.nodeChanges.notify();
+      notify();
+    };
     const events = new PodEvents(options.events);
     const watch = new RuntimeWatch(runtime, options.cgroupDriver);
     const node = nodeView({ ...options, ledger }, dirs, watch);
@@ -192,7 +198,7 @@ export class PodAgent {
       cgroups,
       scanMs: options.scanMs,
       onRecorded: notify,
-      onRuntimeChange: notify,
+      onRuntimeChange: notifyNode,
       staticsSettled: () => this.#statics?.settled ?? true,
     });
     this.localPods = new AgentPods({
@@ -238,7 +244,10 @@ export class PodAgent {
       },
       tellNode: (reason, message) => tellNode(options, reason, message),
       onVerdict: (uid) => this.#reconciler.touch(uid),
-      onPressure: () => this.changes.notify(),
+      onPressure: () => {
+        this.nodeChanges.notify();
+        this.changes.notify();
+      },
     });
   }
 

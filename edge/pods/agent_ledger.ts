@@ -19,12 +19,18 @@ export class AgentLedger implements Ledger {
   readonly #statics: StaticFolder | undefined;
   /** What each object of the ledger was found to be. */
   readonly #looked = new WeakMap<object, Pod>();
+  /** The ledger's pods as they were listed since its last change; workers hold the same objects. */
+  #pods: readonly Pod[] | undefined;
+  #held = new Map<string, Pod>();
 
   constructor(ledger: Ledger, statics: StaticFolder | undefined) {
     this.#ledger = ledger;
     this.#statics = statics;
     const notify = () => this.changes.notify();
-    ledger.changes.subscribe(notify);
+    ledger.changes.subscribe(() => {
+      this.#pods = undefined;
+      notify();
+    });
     statics?.changes.subscribe(notify);
   }
 
@@ -40,9 +46,9 @@ export class AgentLedger implements Ledger {
   }
 
   list<T extends KubeObject>(resource: string): T[] {
-    const listed = this.#ledger.list<T>(resource);
-    if (resource !== "pods") return listed;
-    const pods = [...listed.map((pod) => this.#look(pod)), ...this.#statics?.pods() ?? []];
+    if (resource !== "pods") return this.#ledger.list<T>(resource);
+    this.#pods ??= this.#readPods();
+    const pods = [...this.#pods, ...this.#statics?.pods() ?? []];
     return pods as unknown as T[]; // the caller that lists pods takes Pods
   }
 
@@ -52,6 +58,21 @@ export class AgentLedger implements Ledger {
 
   accept(batch: DesiredBatch): Promise<Verdict> {
     return this.#ledger.accept(batch);
+  }
+
+  /** What has not changed stays the object it was, so that it is in memory once. */
+  #readPods(): Pod[] {
+    const held = this.#held;
+    this.#held = new Map();
+    return this.#ledger.list("pods").map((object) => {
+      const { uid = "", resourceVersion } = object.metadata ?? {};
+      const before = held.get(uid);
+      const isSame = uid !== "" && resourceVersion !== undefined &&
+        before?.metadata.resourceVersion === resourceVersion;
+      const pod = isSame ? before : this.#look(object);
+      this.#held.set(uid, pod);
+      return pod;
+    });
   }
 
   #look(object: KubeObject): Pod {

@@ -39,6 +39,12 @@ const CONTROLLERS = ["cpu", "memory", "pids", "hugetlb"] as const;
 export class PodCgroups {
   readonly #options: PodCgroupsOptions;
   readonly #log = roomLogger("edge", "pods", "cgroups");
+  /** Around pods' own: seen to, and not gone since as far as is known. */
+  readonly #outer = new Set<string>();
+  /** Per shared cgroup, what was last written to it. */
+  readonly #written = new Map<string, string>();
+  /** Roots of the hierarchies this kernel has; of version 1 there are several. */
+  #roots: Promise<string[]> | undefined;
   #hasComplained = false;
 
   constructor(options: PodCgroupsOptions) {
@@ -91,27 +97,54 @@ export class PodCgroups {
   }
 
   async #ensureFolders(parent: string, shared: GroupLimits, own: GroupLimits): Promise<void> {
-    const { root, isV2 } = this.#options;
     const parts = parent.split("/").filter((part) => part !== "");
-    let path = "";
-    for (const [index, part] of parts.entries()) {
+    const outer = parts.slice(0, -1).map((_, i) => `/${parts.slice(0, i + 1).join("/")}`);
+    const roots = await (this.#roots ??= this.#findRoots());
+    const make = async () => {
+      // one after another: a second hierarchy is not there without the first
+      for (const root of roots) await Deno.mkdir(`${root}${parent}`).catch(unlessThere);
+    };
+    if (!outer.every((path) => this.#outer.has(path))) await this.#ensureOuter(outer, roots);
+    try {
+      await make();
+    } catch (error) {
+      if (!(error instanceof Deno.errors.NotFound)) throw error;
+      await this.#ensureOuter(outer, roots);
+      await make();
+    }
+    for (const path of outer.slice(1)) await this.#writeShared(path, shared);
+    await this.#write(parent, own);
+  }
+
+  /** The cgroups around pods' own, with nothing known of what is written in them. */
+  async #ensureOuter(outer: readonly string[], roots: readonly string[]): Promise<void> {
+    const { root, isV2 } = this.#options;
+    if (isV2) await this.#passControllers(root);
+    for (const path of outer) {
+      for (const each of roots) await makeFolder(`${each}${path}`);
       if (isV2) await this.#passControllers(`${root}${path}`);
-      path += `/${part}`;
-      const isPod = index === parts.length - 1;
-      const limits = isPod ? own : index > 0 ? shared : undefined;
-      for (const dir of await this.#foldersOf(path)) await makeFolder(dir);
-      if (limits) await this.#write(path, limits);
+      this.#written.delete(path);
+      this.#outer.add(path);
     }
   }
 
+  /** What a class shares changes when a pod comes or goes; most pods find it as it is. */
+  async #writeShared(path: string, limits: GroupLimits): Promise<void> {
+    const print = JSON.stringify(limits);
+    if (this.#written.get(path) === print) return;
+    this.#written.delete(path);
+    await this.#write(path, limits);
+    this.#written.set(path, print);
+  }
+
   /** Of version 1 only the hierarchies this kernel has. */
-  async #foldersOf(path: string): Promise<string[]> {
+  async #findRoots(): Promise<string[]> {
     const { root, isV2 } = this.#options;
-    if (isV2) return [`${root}${path}`];
+    if (isV2) return [root];
     const found: string[] = [];
     for (const name of CONTROLLERS) {
       // systemd leaves empty folders where a kernel lacks a controller
-      if (await exists(`${root}/${name}/cgroup.procs`)) found.push(`${root}/${name}${path}`);
+      if (await exists(`${root}/${name}/cgroup.procs`)) found.push(`${root}/${name}`);
     }
     return found;
   }
@@ -149,6 +182,10 @@ async function makeFolder(dir: string): Promise<void> {
     if (error instanceof Deno.errors.AlreadyExists || error instanceof Deno.errors.NotFound) return;
     throw error;
   }
+}
+
+function unlessThere(error: unknown): void {
+  if (!(error instanceof Deno.errors.AlreadyExists)) throw error;
 }
 
 async function exists(path: string): Promise<boolean> {

@@ -148,3 +148,35 @@ Deno.test("a machine without systemd on the bus keeps no pod waiting", async () 
   await cgroups.ensure(pod(undefined));
   await cgroups.remove("uid-web");
 });
+
+Deno.test("cgroups around pods are made again when somebody took them away", async () => {
+  const root = await Deno.makeTempDir({ prefix: "skerry-cg-" });
+  try {
+    const pods = [pod({ requests: { cpu: "1" } })];
+    const cgroups = new PodCgroups({
+      root,
+      isV2: true,
+      driver: () => "cgroupfs",
+      slices: new SystemdSlices("/nowhere"),
+      pods: () => pods,
+      ...FREE,
+    });
+    const shares = `${root}/kubepods/burstable/cpu.weight`;
+    const ensure = async () => {
+      await cgroups.ensure(pods[0]!);
+      assertEquals((await Deno.stat(`${root}/kubepods/burstable/poduid-web`)).isDirectory, true);
+    };
+    await ensure();
+    await Deno.writeTextFile(shares, "kept"); // the kernel makes this file
+    pods.push(pod({ requests: { cpu: "1" } }));
+    await ensure();
+    assertEquals(await Deno.readTextFile(shares), "79");
+    await Deno.writeTextFile(shares, "kept");
+    await ensure(); // nothing to share has changed
+    assertEquals(await Deno.readTextFile(shares), "kept");
+    await Deno.remove(`${root}/kubepods`, { recursive: true });
+    await ensure();
+  } finally {
+    await Deno.remove(root, { recursive: true });
+  }
+});

@@ -164,10 +164,12 @@ export class PodWorker {
   ): Promise<Outcome | undefined> {
     const pod = this.#pod;
     const seen = await this.#deps.observer.observe(this.ref, signals.shutdown);
-    if (pod && await this.#refused(pod, seen)) return undefined;
+    // Nobody else records this pod's status: it is read, and decoded, once.
+    const before = this.#previous();
+    if (pod && await this.#refused(pod, seen, before)) return undefined;
     if (pod && await this.#unusable(pod)) return undefined;
     const observed = await this.#takeActs(seen);
-    const { plan, previous } = await this.#planAndRecord(pod, observed);
+    const { plan, previous } = await this.#planAndRecord(pod, observed, before);
     if (plan.ended) {
       await this.#finish(pod);
       return undefined;
@@ -216,8 +218,9 @@ export class PodWorker {
   async #planAndRecord(
     pod: Pod | undefined,
     observed: ObservedPod,
+    before: PodStatus | undefined,
   ): Promise<{ plan: PodPlan; previous: PodStatus | undefined }> {
-    const health = this.#health(pod, observed);
+    const health = this.#health(pod, observed, before);
     const acts = this.#acts();
     const make = (previous: PodStatus | undefined) =>
       planPod({
@@ -231,14 +234,13 @@ export class PodWorker {
         nowMs: this.#deps.clock.monotonicMs(),
       });
     const held = acts.some((act) => act.holds) || this.#nodesHold(pod) !== undefined;
-    const before = this.#previous();
     const plan = make(before);
     if (!pod || isRefused(before) || specProblem(pod)) return { plan, previous: before };
     await this.#noteBackingOff(plan);
     const leftMs = deadlineLeftMs(pod, before, this.#activeMs(before));
     const verdict = leftMs === 0 ? DEADLINE_EXCEEDED : this.#broken(pod, before);
     if (verdict) await this.#deps.events.emit(this.ref, verdict);
-    const status = await this.#record(pod, observed, verdict);
+    const status = await this.#record(pod, observed, before, verdict);
     // A pod that has just become terminal is wound up, not run further.
     const next = status.phase === before?.phase ? plan : make(status);
     if (leftMs) {
@@ -291,17 +293,23 @@ export class PodWorker {
     return isEnding ? nowMs - this.#endingSinceMs! : 0; // set above
   }
 
-  #health(pod: Pod | undefined, observed: ObservedPod): PodHealth {
+  #health(
+    pod: Pod | undefined,
+    observed: ObservedPod,
+    previous: PodStatus | undefined,
+  ): PodHealth {
     const { prober, node } = this.#deps;
     const usable = pod && !specProblem(pod) ? pod : undefined;
     const podIp = node.podIp(usable, observed);
-    const previous = this.#previous();
     return prober.sync({ ref: this.ref, pod: usable, observed, previous, podIp });
   }
 
   /** A pod that never was on this node must be admitted first. True when it is not to run. */
-  async #refused(pod: Pod, observed: ObservedPod): Promise<boolean> {
-    const previous = this.#previous();
+  async #refused(
+    pod: Pod,
+    observed: ObservedPod,
+    previous: PodStatus | undefined,
+  ): Promise<boolean> {
     const isNew = !previous && observed.sandboxes.length + observed.containers.length === 0;
     if (pod.metadata.deletionTimestamp) return false;
     if (!isNew) return isRefused(previous);
@@ -350,15 +358,19 @@ export class PodWorker {
   }
 
   /** Writes the status when it differs from what is written. */
-  async #record(pod: Pod, observed: ObservedPod, verdict?: PodVerdict): Promise<PodStatus> {
+  async #record(
+    pod: Pod,
+    observed: ObservedPod,
+    previous: PodStatus | undefined,
+    verdict?: PodVerdict,
+  ): Promise<PodStatus> {
     const { records, admissions, node, watch, clock, onRecorded } = this.#deps;
-    const previous = this.#previous();
     const status = podStatus({
       pod,
       observed,
       previous,
       waiting: heldWaiting(pod, this.#acts(), this.#nodesHold(pod)) ?? this.#waiting,
-      health: this.#health(pod, observed),
+      health: this.#health(pod, observed, previous),
       ...(verdict ? { verdict } : {}),
       hostIps: node.addresses(),
       runtimeName: watch.state.name ?? "unknown",
@@ -379,7 +391,7 @@ export class PodWorker {
   async #recordNow(signal: AbortSignal): Promise<void> {
     if (!this.#pod) return;
     const observed = await this.#deps.observer.observe(this.ref, signal);
-    await this.#record(this.#pod, markReplaced(observed, this.#acts()));
+    await this.#record(this.#pod, markReplaced(observed, this.#acts()), this.#previous());
   }
 
   /** At rest: changed config maps and secrets reach the volumes of running containers. */

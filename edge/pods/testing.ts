@@ -2,6 +2,7 @@
 import { Changes } from "../../shared/async/wakeup.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import type { Clock } from "../../shared/clock.ts";
+import type { PrePullResult } from "../../shared/k8s/prepull.ts";
 import type { Event, KubeObject, Pod, PodStatus } from "../../shared/k8s/types.ts";
 import { SeededRandom } from "../../shared/random.ts";
 import { SimClock } from "../../shared/testing/sim_clock.ts";
@@ -162,6 +163,8 @@ export class TestNode implements AsyncDisposable {
   staticDir: string | undefined;
   eviction: EvictionSettings | undefined;
   endsFinally = false;
+  /** Results of pre-pull jobs, by uid. */
+  readonly prePulls = new Map<string, PrePullResult>();
   agent!: PodAgent;
   #scope: TaskScope | undefined;
 
@@ -192,6 +195,10 @@ export class TestNode implements AsyncDisposable {
       records: this.records,
       events: this.events,
       siteActs: this.siteActs,
+      prePullReports: {
+        put: ({ uid }, result) => Promise.resolve(this.prePulls.set(uid, result)),
+        holds: () => false,
+      },
       ...(this.staticDir === undefined ? {} : {
         staticPods: { dir: this.staticDir, cacheFile: `${this.dir}/static-pods.json` },
       }),
