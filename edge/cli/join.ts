@@ -14,7 +14,7 @@ import { writeFileAtomic } from "../../shared/files.ts";
 import { EDGE_CONFIG_KIND, type EdgeConfig, edgeConfigSchema } from "../config.ts";
 import { parseRuntimeEndpoint } from "../cri/endpoint.ts";
 import { writeIdentity } from "../identity_files.ts";
-import { enroll } from "../link/enroll.ts";
+import { enrollAtAny } from "../link/enroll.ts";
 import { DEFAULT_CONFIG_FILE, DEFAULT_DATA_DIR } from "./settings.ts";
 
 export const SYSTEMD_UNIT = "/etc/systemd/system/skerry-edge.service";
@@ -68,8 +68,8 @@ async function joinCloud(invocation: Invocation, signal: AbortSignal): Promise<n
   if (!invocation.isSet("force")) await refuseSecondJoin(dataDir);
   await warnWithoutRuntime(config.runtime.endpoint);
 
-  writeError(`Joining ${addresses[0]} as node ${nodeName}`);
-  const enrolled = await enroll({ address: addresses[0] ?? "", token, nodeName }, signal);
+  writeError(`Joining ${addresses.join(", ")} as node ${nodeName}`);
+  const enrolled = await enrollAtAny({ addresses, token, nodeName }, signal);
   const known = [...new Set([...addresses, ...enrolled.addresses])];
   await Deno.mkdir(dataDir, { recursive: true, mode: 0o700 });
   await writeIdentity(dataDir, enrolled);

@@ -2,7 +2,7 @@
  * `join`: from a token to a certificate. The authority is fetched without trust and believed only
  * when its hash is the one in the token; the key is made here and never leaves the node.
  */
-import { AppError } from "../../shared/errors.ts";
+import { AppError, errorChain, isAppError } from "../../shared/errors.ts";
 import { parseToken } from "../../shared/wire/join_token.ts";
 import { fromConnectError } from "../../shared/wire/rpc_errors.ts";
 import {
@@ -55,6 +55,24 @@ export async function enroll(request: EnrollRequest, signal: AbortSignal): Promi
     nodeName: answer.nodeName,
     addresses: [...new Set([address, ...answer.hubAddresses])],
   };
+}
+
+/** Enrols at the first of `addresses` that answers; what it answers is the last word. */
+export async function enrollAtAny(
+  { addresses, ...rest }: Omit<EnrollRequest, "address"> & { addresses: readonly string[] },
+  signal: AbortSignal,
+): Promise<Enrolled> {
+  const failures: string[] = [];
+  for (const address of addresses) {
+    try {
+      return await enroll({ address, ...rest }, signal);
+    } catch (error) {
+      signal.throwIfAborted();
+      if (addresses.length === 1 || !isAppError(error, "unavailable")) throw error;
+      failures.push(errorChain(error));
+    }
+  }
+  throw new AppError("unavailable", `Cannot enrol at any address: ${failures.join("; ")}`);
 }
 
 /** One call on a connection of its own. */

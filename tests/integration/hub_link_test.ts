@@ -2,7 +2,7 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SystemClock } from "../../shared/clock.ts";
 import { dial } from "../../edge/link/dial.ts";
-import { enroll } from "../../edge/link/enroll.ts";
+import { enroll, enrollAtAny } from "../../edge/link/enroll.ts";
 import { AppError, type ErrorCode } from "../../shared/errors.ts";
 import { fromConnectError } from "../../shared/wire/rpc_errors.ts";
 import { createRequest, generateKeyPair, importKeyPair } from "../../shared/wire/x509.ts";
@@ -48,6 +48,15 @@ function status(name: string, phase: string): Report {
     status: { phase } as never,
   };
 }
+
+Deno.test("enrolment: of several addresses the first that answers is taken", async () => {
+  await using world = await makeWorld();
+  const join = async (addresses: string[]) =>
+    await enrollAtAny({ addresses, token: await world.token("n1"), nodeName: "n1" }, soon());
+  const dead = ["127.0.0.1:1", "127.0.0.1:2"];
+  assertEquals((await join([...dead, world.address])).addresses[0], world.address);
+  await assertRefused("unavailable", "Cannot reach 127.0.0.1:2", () => join(dead));
+});
 
 Deno.test("enrolment: a token works once, for its node, at the authority it names", async () => {
   await using world = await makeWorld();
