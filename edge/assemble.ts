@@ -45,6 +45,7 @@ import { type Logind, NodeShutdown } from "./node/shutdown/node_shutdown.ts";
 import type { MachineFacts } from "./node/port.ts";
 import { Stats } from "./node/stats/stats.ts";
 import { evictionOf, noLogind, reservationsOf, shutdownOf } from "./node_settings.ts";
+import { PushRoom } from "./push_room.ts";
 import type { EvictionSettings } from "./pods/eviction/evictor.ts";
 import { POD_AGENT_DEFAULTS, PodAgent, type PodAgentOptions } from "./pods/agent.ts";
 import { podId, podLogDir } from "./pods/to_cri.ts";
@@ -98,6 +99,7 @@ export interface Memory {
   events: DurableEventLog;
   intents: DurableIntents;
   devices: DeviceRoom;
+  push: PushRoom;
 }
 
 export interface Edge {
@@ -157,6 +159,7 @@ export async function assembleEdge(
       scope.spawn("disk", (signal) => probeDisk(memory.store, ports.clock, signal));
       scope.spawn("intents", (signal) => memory.intents.run(signal));
       scope.spawn("devices", (signal) => memory.devices.run(signal));
+      scope.spawn("push", (signal) => memory.push.run(signal));
       scope.spawn("link", (signal) => link.run(signal));
       scope.spawn("pods", (signal) => agent.run(signal));
       scope.spawn("node", (signal) => reporter.run(signal));
@@ -361,6 +364,7 @@ async function openMemory(
       twins: () => devices.twins,
     }),
     devices,
+    push: new PushRoom({ devices, store, clock, random, config: config.push }),
   };
 }
 

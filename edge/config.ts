@@ -27,6 +27,7 @@ import {
   type ShutdownConfig,
   shutdownConfig,
 } from "./node_config.ts";
+import { type PushConfig, pushConfig } from "./push_config.ts";
 
 export const EDGE_CONFIG_KIND = "EdgeConfig";
 
@@ -72,6 +73,7 @@ export interface EdgeConfig {
   api: { listen: string; tlsListen: string };
   mqtt: { listen: string };
   dmi: { socket: string };
+  push: PushConfig;
   log: { level: "debug" | "info" | "warning" | "error"; format: "text" | "json" };
 }
 
@@ -140,6 +142,7 @@ export const edgeConfigSchema: Parser<EdgeConfig> = section<EdgeConfig>({
   api,
   mqtt: section<EdgeConfig["mqtt"]>({ listen: address("127.0.0.1:1883") }),
   dmi: section<EdgeConfig["dmi"]>({ socket: text("/run/skerry/dmi.sock") }),
+  push: pushConfig,
   log: section<EdgeConfig["log"]>({
     level: oneOf("info", ["debug", "info", "warning", "error"]),
     format: oneOf("text", ["text", "json"]),

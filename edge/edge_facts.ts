@@ -21,6 +21,7 @@ import type { EdgeConfig } from "./config.ts";
 import type { EventLog, History, Ledger, Outbox } from "./meta/port.ts";
 import type { MqttStatus } from "./mqtt/port.ts";
 import type { RuntimeHealth } from "./node/port.ts";
+import type { PushStatus } from "./push/port.ts";
 
 export interface EdgeFactsSources {
   config: EdgeConfig;
@@ -33,6 +34,7 @@ export interface EdgeFactsSources {
     outbox: Outbox;
     events: EventLog;
     history: History;
+    push: { status(): PushStatus | undefined };
   };
   startedAtMs: number;
   /** Undefined when the identity cannot be used; `linkProblem` then says why. */
@@ -69,6 +71,7 @@ export class EdgeFactsView implements EdgeFacts {
     const problem = linkProblem();
     const traffic = link()?.traffic;
     const trouble = this.#trouble();
+    const push = memory.push.status();
     return {
       node: config.nodeName,
       version: VERSION,
@@ -103,6 +106,7 @@ export class EdgeFactsView implements EdgeFacts {
       startedAt: toTime(startedAtMs),
       ...(traffic === undefined ? {} : { traffic }),
       time: this.#sources.time(),
+      ...(push === undefined ? {} : { push }),
       config: configProblem === undefined ? { ok: true } : { ok: false, message: configProblem },
     };
   }

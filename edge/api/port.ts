@@ -101,6 +101,24 @@ export interface EdgeStatus {
   /** `known`: the cloud has said what time it is; `correctionMs` is added to the machine's. */
   time?: { known: boolean; correctionMs: number };
   config: { ok: boolean; message?: string };
+  /** Servers that devices push to; absent while none does. */
+  push?: PushReport;
+}
+
+export interface PushReport {
+  destinations: readonly {
+    kind: string;
+    address: string;
+    state: string;
+    problem?: string;
+    queued: number;
+    queuedBytes: number;
+    oldestAtMs?: number;
+    delivered: number;
+    dropped: Readonly<Record<string, number>>;
+  }[];
+  coalesced: number;
+  unplaced: number;
 }
 
 /** What happened on this node; as `edge/meta` keeps it. */
