@@ -2,7 +2,8 @@
  * How a pre-pull job goes on: which nodes it is for, whose turn it is, who was late, and what the
  * whole has come to. Pure: the next status from the last one and what is known of the nodes.
  *
- *     node: Pending -> InProgress -> Successful | Failure      job: InProgress -> Completed | Failure
+ *     node:  Pending -> InProgress -> Successful | Failure
+ *     job:   InProgress -> Completed | Failure
  *
  * A node that is away keeps its turn until it is late; it starts when it is back. Once more nodes
  * have failed than the job bears, no other is started, and those at work are let finish.

@@ -169,12 +169,8 @@ export class PodAgent {
       clock,
       onChange: (uid) => this.#reconciler.touch(uid),
     });
-    const emptyDirLimits = new EmptyDirLimits({
-      desiredPods: () => ledger.list<Pod>("pods"),
-      changes: ledger.changes,
-      podDir: (uid) => volumes.podDir(uid),
-      onVerdict: (uid) => this.#reconciler.touch(uid),
-    });
+    const onVerdict = (uid: string) => this.#reconciler.touch(uid);
+    const emptyDirLimits = limitsOfEmptyDirs(ledger, volumes, onVerdict);
     const imageGc = imageCollector({ ...options, ledger });
     this.#housekeeper = housekeeper(options, { links, observer, watch, emptyDirLimits, imageGc });
     this.#prePuller = prePuller(options, images, imageGc);
@@ -315,6 +311,19 @@ function prePuller(
     use: nodeUse({ runtime, clock, diskUse }),
     onPulled: (reference) => imageGc.noteUse(reference),
     clock,
+  });
+}
+
+function limitsOfEmptyDirs(
+  ledger: AgentLedger,
+  volumes: PodVolumes,
+  onVerdict: (uid: string) => void,
+): EmptyDirLimits {
+  return new EmptyDirLimits({
+    desiredPods: () => ledger.list<Pod>("pods"),
+    changes: ledger.changes,
+    podDir: (uid) => volumes.podDir(uid),
+    onVerdict,
   });
 }
 

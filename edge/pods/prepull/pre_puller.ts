@@ -1,8 +1,8 @@
 /**
- * Pulls images for the pre-pull jobs the ledger holds, and tells the cloud what came of each. A job is
- * in the ledger as long as the cloud counts on this node: one that leaves it is given up. What was
- * told for the last time is not done again, also not by the next life of the agent while the
- * report still waits to be sent. Pulls share the pods' queue, and come behind them.
+ * Pulls images for the pre-pull jobs the ledger holds, and tells the cloud what came of each. A job
+ * is in the ledger as long as the cloud counts on this node: one that leaves it is given up. What
+ * was told is not done again, also not by the next life of the agent while the report still waits
+ * to be sent. Pulls share the pods' queue, and come behind them.
  *
  *     ledger holds it -> checks -> pulls (each tried 1 + retryTimes times) -> told as done
  */
