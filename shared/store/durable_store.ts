@@ -31,7 +31,7 @@ import { encodeCbor, PLAIN_CODEC, UNREADABLE, type ValueCodec } from "./value_co
 const log = roomLogger("store");
 
 /** How much more journal there may be before a snapshot while the disk is spared. */
-const SPARING_FACTOR = 4;
+export const SPARING_FACTOR = 4;
 /** Sequences passed over after an I/O error: more than one frame can hold. */
 const FENCE = 65_536;
 

@@ -8,6 +8,7 @@ import { STREAM } from "../../edge/meta/buckets.ts";
 import { EVENTS_MAX } from "../../edge/meta/event_log.ts";
 import { HISTORY_LIMITS } from "../../edge/meta/history.ts";
 import { BULK_LANES } from "../../edge/meta/outbox.ts";
+import { SPARING_FACTOR } from "../../shared/store/durable_store.ts";
 import { STORE_LIMITS } from "../../shared/store/limits.ts";
 
 /** Of each of the two lanes that keep the latest report per key (`latest_lanes.ts`). */
@@ -64,7 +65,8 @@ export const QUEUES: readonly Queue[] = [
   },
   {
     name: "bytes of journal since a snapshot",
-    bound: STORE_LIMITS.snapshotAfterBytes + STORE_LIMITS.batchBytesMax,
+    // a day with very many restarts uses up its budget of disk writes, and snapshots come rarely
+    bound: STORE_LIMITS.snapshotAfterBytes * SPARING_FACTOR + STORE_LIMITS.batchBytesMax,
     depth: ({ memory }) => memory.store.stats().journalBytes,
   },
 ];
