@@ -1,7 +1,7 @@
 /**
  * The data pipeline of a node: what its devices' properties say goes to the servers their
- * `pushMethod` names, besides the cloud. Made when the first device asks for it (`edge/push_room.ts`
- * decides), or when an earlier day left something undelivered.
+ * `pushMethod` names, besides the cloud. Made when the first device asks for it, or when an earlier
+ * day left something undelivered (`edge/push_room.ts` decides).
  */
 import { KeyedMutex } from "../../shared/async/keyed_mutex.ts";
 import { TaskScope, untilAborted } from "../../shared/async/task_scope.ts";

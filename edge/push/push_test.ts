@@ -203,7 +203,7 @@ Deno.test("Push: a queue is bounded, drops its oldest, and counts them exactly",
   await test.stop();
 });
 
-Deno.test("Push with a cycle samples the latest while the device speaks, then no more", async () => {
+Deno.test("Push with a cycle samples the latest while the device speaks", async () => {
   const cycle = { path: "one", cycleMs: 10_000 };
   const test = await PushWorld.start({ a: { count: cycle, serial: { path: "two" } } });
   await test.world.report("a", { count: "1" });
@@ -216,7 +216,7 @@ Deno.test("Push with a cycle samples the latest while the device speaks, then no
   await test.stop();
 });
 
-Deno.test("Push delivers what a removed device said, then gives the server's place back", async () => {
+Deno.test("Push delivers a removed device's last, then frees the server's place", async () => {
   const test = await PushWorld.start({ a: { count: { path: "one" } }, b: { on: { path: "two" } } });
   test.servers.away.add("http://one");
   await test.world.report("a", { count: "1" });

@@ -1,7 +1,7 @@
 /**
  * As much of Redis' protocol (RESP 2) as pushing takes: commands out, simple answers in. The kept
- * client libraries cost 20 to 30 MB resident at the edge, for pools, clusters and a hundred commands
- * that nobody here calls.
+ * client library costs 20 to 30 MB resident at the edge, for pools, clusters and a hundred
+ * commands that nobody here calls.
  */
 import { AppError } from "../../shared/errors.ts";
 

@@ -17,7 +17,10 @@ export type Part =
   | "ip"
   | "faketime"
   | "crun"
-  | "dbus-daemon";
+  | "dbus-daemon"
+  | "redis-server"
+  | "mariadb"
+  | "mosquitto";
 
 const CNI_DIRS = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"];
 
@@ -53,6 +56,9 @@ const TESTS: Readonly<Record<Part, () => boolean>> = {
   ip: () => onPath("ip"),
   faketime: () => onPath("faketime"),
   "dbus-daemon": () => onPath("dbus-daemon"),
+  "redis-server": () => onPath("redis-server") && onPath("redis-cli"),
+  mariadb: () => onPath("mariadbd") && onPath("mariadb-install-db"),
+  mosquitto: () => onPath("mosquitto") && onPath("mosquitto_pub") && onPath("mosquitto_sub"),
 };
 
 /** Where fetched tools are kept, below the checkout and git-ignored. */

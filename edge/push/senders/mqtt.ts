@@ -14,11 +14,16 @@ export class MqttSender implements Sender {
   readonly #client: MqttClient;
   readonly #style: PayloadStyle;
   readonly #clock: Clock;
+  readonly #hungUp: Promise<never>;
 
   constructor(client: MqttClient, { style, clock }: { style: PayloadStyle; clock: Clock }) {
     this.#client = client;
     this.#style = style;
     this.#clock = clock;
+    this.#hungUp = new Promise((_, reject) =>
+      client.once("close", () => reject(new AppError("unavailable", "the broker hung up")))
+    );
+    this.#hungUp.catch(() => {}); // heard while something is published
   }
 
   async send(samples: readonly Sample[], signal: AbortSignal): Promise<Delivery[]> {
@@ -36,11 +41,14 @@ export class MqttSender implements Sender {
   /** All at once: the client sends them in order and matches the answers. */
   async #publish(samples: readonly Sample[]): Promise<void> {
     if (!this.#client.connected) throw new AppError("unavailable", "not connected");
-    await Promise.all(samples.map(async (sample) => {
+    // a client that lost its broker keeps what it was given, for a connection that never comes
+    const published = Promise.all(samples.map(async (sample) => {
       const { path = "", qos = 0, retain = false } = sample.detail;
       const payload = this.#style === "json" ? sampleJson(sample) : mqttText(sample);
       await this.#client.publishAsync(path, payload, { qos, retain });
     }));
+    published.catch(() => {}); // told below, unless the other came first
+    await Promise.race([published, this.#hungUp]);
   }
 }
 
