@@ -5,7 +5,7 @@
  */
 import type http2 from "node:http2";
 import { TaskScope } from "../../shared/async/task_scope.ts";
-import { Wakeup } from "../../shared/async/wakeup.ts";
+import { Changes, Wakeup } from "../../shared/async/wakeup.ts";
 import { errorChain } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
 import { Gate } from "./gate.ts";
@@ -34,6 +34,8 @@ export class Dmi {
   readonly #socket: DmiSocket;
   readonly #gate: Gate;
   readonly #needed = new Wakeup();
+  /** A mapper has registered, or those of an earlier run are known again. */
+  readonly changes = new Changes();
   #registry: MapperRegistry | undefined;
   #handler: Promise<DmiHandler> | undefined;
 
@@ -86,7 +88,9 @@ export class Dmi {
 
   async #loadRegistry(): Promise<MapperRegistry> {
     const { MapperRegistry } = await import("./mappers.ts");
-    return this.#registry ??= new MapperRegistry(this.#options);
+    this.#registry ??= new MapperRegistry(this.#options);
+    this.changes.notify();
+    return this.#registry;
   }
 
   async #serve(
@@ -102,6 +106,8 @@ export class Dmi {
     if (request.stream.destroyed) return leave();
     response.once("close", leave);
     const handler = await (this.#handler ??= this.#load());
+    // gRPC's C core (Python, C++) says the socket's path there, which makes no URL
+    Object.defineProperty(request, "authority", { value: "localhost" });
     handler(request, response);
   }
 
@@ -112,7 +118,11 @@ export class Dmi {
       register: async (mapper, withData) => {
         const registry = await this.#loadRegistry();
         this.#needed.wake();
-        return await registry.register(mapper, withData);
+        try {
+          return await registry.register(mapper, withData);
+        } finally {
+          this.changes.notify();
+        }
       },
     }).handler();
   }
