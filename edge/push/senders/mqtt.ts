@@ -23,7 +23,7 @@ export class MqttSender implements Sender {
     this.#hungUp = new Promise((_, reject) =>
       client.once("close", () => reject(new AppError("unavailable", "the broker hung up")))
     );
-    this.#hungUp.catch(() => {}); // heard while something is published
+    void this.#hungUp.catch(() => {}); // heard while something is published
   }
 
   async send(samples: readonly Sample[], signal: AbortSignal): Promise<Delivery[]> {
@@ -47,7 +47,7 @@ export class MqttSender implements Sender {
       const payload = this.#style === "json" ? sampleJson(sample) : mqttText(sample);
       await this.#client.publishAsync(path, payload, { qos, retain });
     }));
-    published.catch(() => {}); // told below, unless the other came first
+    void published.catch(() => {}); // told below, unless the other came first
     await Promise.race([published, this.#hungUp]);
   }
 }
