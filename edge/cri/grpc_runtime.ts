@@ -14,6 +14,7 @@ import { parseRuntimeEndpoint } from "./endpoint.ts";
 import { toAppError } from "./error_mapping.ts";
 import type * as port from "./port.ts";
 import { AUTHORITY, RuntimeSessions } from "./runtime_sessions.ts";
+import { withUnary } from "./unary_transport.ts";
 
 /** Kubelet's default for a call (runtimeRequestTimeout). */
 const CALL_MS = 120_000;
@@ -38,13 +39,15 @@ export class GrpcRuntime implements port.ContainerRuntime {
   constructor(endpoint: string) {
     this.#socket = parseRuntimeEndpoint(endpoint);
     this.#sessions = new RuntimeSessions(this.#socket);
-    const transport = createGrpcTransport({
+    const streaming = createGrpcTransport({
       baseUrl: AUTHORITY,
       sessionManager: this.#sessions,
       readMaxBytes: MESSAGE_BYTES_MAX,
       // Both ends are on one machine: compressing would only burn its CPU.
       acceptCompression: [],
     });
+    const limits = { sessions: this.#sessions, readMaxBytes: MESSAGE_BYTES_MAX };
+    const transport = withUnary(streaming, limits);
     this.#runtime = createClient(RuntimeService, transport);
     this.#images = createClient(ImageService, transport);
   }
