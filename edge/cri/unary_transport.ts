@@ -33,6 +33,8 @@ interface Answered {
 const PREFIX_BYTES = 5;
 const RST_CANCEL = 8;
 const NO_HEADERS = new Headers();
+/** Made once: the exception that abort() makes for itself costs more than the timer it ends. */
+const DONE = new Error("answered");
 
 /** `streaming` with its calls of one message each way made here. */
 export function withUnary(streaming: Transport, options: UnaryOptions): Transport {
@@ -58,7 +60,7 @@ export function withUnary(streaming: Transport, options: UnaryOptions): Transpor
         const call = new UnaryCall(stream, options.readMaxBytes);
         if (timeoutMs !== undefined) {
           const late = () => call.fail(new ConnectError("too late", Code.DeadlineExceeded));
-          clock.sleep(timeoutMs, done.signal).then(late, () => {}); // ended by the answer
+          void clock.sleep(timeoutMs, done.signal).then(late, () => {}); // ended by the answer
         }
         const onAbort = () => call.fail(new ConnectError("given up", Code.Canceled));
         signal?.addEventListener("abort", onAbort, { once: true });
@@ -78,7 +80,7 @@ export function withUnary(streaming: Transport, options: UnaryOptions): Transpor
           message,
         };
       } finally {
-        done.abort();
+        done.abort(DONE);
       }
     },
   };
