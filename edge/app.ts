@@ -6,6 +6,7 @@
 import { isAbsolute, join, resolve } from "@std/path";
 import { removeAddresses, writeAddresses } from "../shared/addresses.ts";
 import { TaskScope } from "../shared/async/task_scope.ts";
+import { Wakeup } from "../shared/async/wakeup.ts";
 import { withResources } from "../shared/async/with_resources.ts";
 import type { Clock } from "../shared/clock.ts";
 import { parseAddress } from "../shared/config.ts";
@@ -22,6 +23,7 @@ import { GrpcRuntime } from "./cri/grpc_runtime.ts";
 import { Dmi } from "./dmi/dmi.ts";
 import { readIdentity, writeCertificate } from "./identity_files.ts";
 import { TLS_TRANSPORT } from "./link/transport.ts";
+import { MqttRoom } from "./mqtt/room.ts";
 import { Machine } from "./node/machine.ts";
 import { readHost } from "./pods/host.ts";
 import { SystemMounter } from "./pods/volumes/mounter.ts";
@@ -89,9 +91,11 @@ async function serve(
     apiToken: token,
     apiProblem: () => acts.problem,
     dmi: () => dmi && { mappers: dmi.mappers, problem: dmi.socket.problem },
+    mqtt: () => mqtt,
   }, stack);
   const { clock } = ports;
   const dmi: Dmi = buildDmi(config, ports, edge);
+  const mqtt: MqttRoom = buildMqtt(config, ports, edge);
   const server = openHttpListener({
     listen: config.api.listen,
     handler: (request) => edge.api.fetch(request, { tls: false }),
@@ -120,10 +124,47 @@ async function serve(
   const scope = stack.use(new TaskScope(signal));
   await edge.start(scope);
   scope.spawn("dmi", (s) => dmi.run(s));
+  scope.spawn("mqtt", (s) => mqtt.run(s));
+  // a broker listens when its library is loaded and its port is free: nothing waits for it
+  scope.spawn("addresses", (s) => keepAddresses(dataDir, addresses, mqtt, s));
   scope.spawn("memory", (s) => trimAfterStart(clock, s));
   log.info("Edge runs", { node: config.nodeName, ...addresses });
   onReady(addresses);
   await scope.join();
+}
+
+async function keepAddresses(
+  dataDir: string,
+  addresses: EdgeAddresses,
+  mqtt: MqttRoom,
+  signal: AbortSignal,
+): Promise<void> {
+  const wakeup = new Wakeup();
+  const unsubscribe = mqtt.changes.subscribe(() => wakeup.wake());
+  try {
+    for (;;) {
+      await wakeup.wait(signal);
+      await writeAddresses(dataDir, { ...addresses, ...mqtt.addresses() });
+    }
+  } finally {
+    unsubscribe();
+  }
+}
+
+function buildMqtt(
+  { mqtt, nodeName }: EdgeConfig,
+  { clock, random }: SystemPorts,
+  { memory: { devices, intents } }: Edge,
+): MqttRoom {
+  return new MqttRoom({
+    config: mqtt,
+    nodeName,
+    twins: () => devices.twins,
+    twinsChanges: devices.changes,
+    intents,
+    clock,
+    random,
+  });
 }
 
 function buildDmi({ dmi }: EdgeConfig, { clock, random }: SystemPorts, { memory }: Edge): Dmi {

@@ -19,6 +19,7 @@ import {
 import { AppError } from "../shared/errors.ts";
 import { tryParseQuantity, wholeValue } from "../shared/k8s/quantity.ts";
 import type { Taint } from "../shared/k8s/types.ts";
+import { type MqttConfig, mqttConfig } from "./mqtt_config.ts";
 import {
   type EvictionConfig,
   evictionConfig,
@@ -28,6 +29,8 @@ import {
   shutdownConfig,
 } from "./node_config.ts";
 import { type PushConfig, pushConfig } from "./push_config.ts";
+
+export type { MqttAccess, MqttConfig } from "./mqtt_config.ts";
 
 export const EDGE_CONFIG_KIND = "EdgeConfig";
 
@@ -71,7 +74,7 @@ export interface EdgeConfig {
   };
   /** `tlsListen`: the port after `listen`'s, unless it is set. */
   api: { listen: string; tlsListen: string };
-  mqtt: { listen: string };
+  mqtt: MqttConfig;
   dmi: { socket: string };
   push: PushConfig;
   log: { level: "debug" | "info" | "warning" | "error"; format: "text" | "json" };
@@ -140,7 +143,7 @@ export const edgeConfigSchema: Parser<EdgeConfig> = section<EdgeConfig>({
   shutdown: shutdownConfig,
   store: section<EdgeConfig["store"]>({ dailyWriteBudgetMb: whole(500, 1, 1_000_000) }),
   api,
-  mqtt: section<EdgeConfig["mqtt"]>({ listen: address("127.0.0.1:1883") }),
+  mqtt: mqttConfig,
   dmi: section<EdgeConfig["dmi"]>({ socket: text("/run/skerry/dmi.sock") }),
   push: pushConfig,
   log: section<EdgeConfig["log"]>({

@@ -189,6 +189,11 @@ function brokerChecks({ embedded, external }: MqttStatus): HealthCheck[] {
   return all.flatMap(([name, broker]): HealthCheck[] => {
     if (!broker) return [];
     if (broker.state === "up") return [{ name, ok: true }];
-    return [{ name, ok: false, message: broker.state === "down" ? broker.problem : "it starts" }];
+    return [{
+      name,
+      minor: true,
+      ok: false,
+      message: broker.state === "down" ? broker.problem : "it starts",
+    }];
   });
 }

@@ -140,7 +140,7 @@ export class Site implements AsyncDisposable {
       ["--node-name", this.nodeName],
       ["--runtime-endpoint", there(endpoint, "the runtime")],
       ["--data-dir", dataDir, "--pod-logs-dir", join(dataDir, "pod-logs")],
-      ["--no-systemd", "--api-listen", "127.0.0.1:0"],
+      ["--no-systemd", "--api-listen", "127.0.0.1:0", "--mqtt-listen", "127.0.0.1:0"],
       ["--dmi-socket", join(dataDir, "dmi.sock")],
       this.#options.joinFlags?.(this.dir) ?? [],
     ].flat();

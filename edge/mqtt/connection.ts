@@ -1,0 +1,96 @@
+/**
+ * One client's connection at the embedded broker, held to its bounds on both sides: what comes is
+ * read no faster than it may come, and what goes never makes others wait.
+ */
+import type { Socket } from "node:net";
+import type { Clock } from "../../shared/clock.ts";
+import type { Counters } from "./counters.ts";
+import { PacketScanner, RateGauge, type RateLimits } from "./guard.ts";
+
+/** What may wait for a client that does not read. */
+const UNREAD_BYTES_MAX = 1024 * 1024;
+
+export interface ConnectionOptions {
+  limits: RateLimits;
+  packetBytesMax: number;
+  counters: Counters;
+  clock: Clock;
+  onClose: () => void;
+}
+
+export class Connection {
+  readonly #socket: Socket;
+  readonly #options: ConnectionOptions;
+  readonly #scanner: PacketScanner;
+  readonly #gauge: RateGauge;
+  readonly #closed = new AbortController();
+  #lastTaken: Promise<void> = Promise.resolve();
+  #isWaiting = false;
+
+  constructor(socket: Socket, options: ConnectionOptions) {
+    this.#socket = socket;
+    this.#options = options;
+    this.#scanner = new PacketScanner(options.packetBytesMax);
+    this.#gauge = new RateGauge(options.limits, options.clock.monotonicMs());
+    socket.setNoDelay(true);
+    socket.on("close", () => {
+      this.#closed.abort();
+      options.onClose();
+    });
+    const read = socket.read.bind(socket);
+    socket.read = () => this.#read(read);
+    const write: (...args: Parameters<Socket["write"]>) => boolean = socket.write.bind(socket);
+    // the library would make all wait for this one to drain
+    socket.write = (...args: unknown[]) => {
+      write(...args as Parameters<Socket["write"]>);
+      return true;
+    };
+  }
+
+  /** It has not read what was written to it. */
+  get isSlow(): boolean {
+    return this.#socket.writableLength > UNREAD_BYTES_MAX;
+  }
+
+  /** Resolves when `work` is done and all before it: acknowledgements keep their order. */
+  inOrder(work: Promise<void>): Promise<void> {
+    this.#lastTaken = this.#lastTaken.then(() => work);
+    return this.#lastTaken;
+  }
+
+  end(): void {
+    this.#socket.destroy();
+  }
+
+  #read(read: () => unknown): unknown {
+    const { clock, counters } = this.#options;
+    if (this.#isWaiting) return null;
+    const waitMs = this.#gauge.waitMs(clock.monotonicMs());
+    if (waitMs > 0) {
+      counters.pauses++;
+      this.#isWaiting = true;
+      void this.#resumeIn(waitMs);
+      return null;
+    }
+    const bytes = read();
+    if (!(bytes instanceof Uint8Array)) return bytes;
+    const packets = this.#scanner.scan(bytes);
+    if (packets === undefined) {
+      counters.drop("packet_too_big");
+      this.end();
+      return null;
+    }
+    this.#gauge.take(packets, bytes.length, clock.monotonicMs());
+    return bytes;
+  }
+
+  async #resumeIn(waitMs: number): Promise<void> {
+    try {
+      await this.#options.clock.sleep(waitMs, this.#closed.signal);
+    } catch {
+      return; // it is gone
+    }
+    this.#isWaiting = false;
+    this.#socket.emit("readable");
+  }
+}

@@ -1,0 +1,192 @@
+/**
+ * The event bus of a node: its brokers, the twin engine behind them, and the messages of
+ * applications. Nothing of it is loaded when mode is off, and no library before its broker starts.
+ */
+import { Changes } from "../../shared/async/wakeup.ts";
+import { TaskScope } from "../../shared/async/task_scope.ts";
+import type { Clock } from "../../shared/clock.ts";
+import { AppError } from "../../shared/errors.ts";
+import type { Random } from "../../shared/random.ts";
+import type { MqttConfig } from "../config.ts";
+import type { Intents } from "../intents/port.ts";
+import type { Twins } from "../twins/port.ts";
+import { AppMessages } from "./app_messages.ts";
+import type { Published } from "./broker.ts";
+import { Counters } from "./counters.ts";
+import { DeviceNames } from "./device_names.ts";
+import { EmbeddedBroker } from "./embedded.ts";
+import { errorResult } from "./answers.ts";
+import { ExternalBroker } from "./external.ts";
+import { Follower } from "./follower.ts";
+import type { AppMessage, EventBus, MqttCounts, MqttFacts, MqttStatus } from "./port.ts";
+import { deviceTopic, filterProblem, parseRequest } from "./topics.ts";
+import { TwinBus } from "./twin_bus.ts";
+
+export interface MqttRoomOptions {
+  config: MqttConfig;
+  nodeName: string;
+  /** Undefined while the node has no device. */
+  twins: () => Twins | undefined;
+  /** Notified when there are devices. */
+  twinsChanges: Changes;
+  intents: Pick<Intents, "setTwin">;
+  clock: Clock;
+  random: Random;
+}
+
+/** What an application may say at once. */
+const APP_BYTES_MAX = 256 * 1024;
+
+export class MqttRoom implements EventBus, MqttFacts {
+  /** Notified when a broker comes up or goes down. */
+  readonly changes = new Changes();
+  readonly #options: MqttRoomOptions;
+  readonly #counters = new Counters();
+  readonly #bus: TwinBus;
+  readonly #follower: Follower;
+  readonly #apps: AppMessages;
+  readonly #embedded: EmbeddedBroker | undefined;
+  readonly #external: ExternalBroker | undefined;
+
+  constructor(options: MqttRoomOptions) {
+    this.#options = options;
+    const { config, nodeName, twins, twinsChanges, intents, clock, random } = options;
+    const names = new DeviceNames();
+    const counters = this.#counters;
+    const onChange = () => this.changes.notify();
+    this.#apps = new AppMessages(counters);
+    const { desired, mode } = config;
+    this.#bus = new TwinBus({ nodeName, twins, intents, names, desired, counters, clock });
+    this.#follower = new Follower({
+      nodeName,
+      twins,
+      twinsChanges,
+      names,
+      publish: (topic, payload, signal) => this.#publishAll(topic, payload, signal),
+      clock,
+      random,
+    });
+    if (mode === "embedded" || mode === "both") {
+      this.#embedded = new EmbeddedBroker({
+        config,
+        take: (message) =>
+          this.#take(message, (topic, text) => this.#embedded!.publish(topic, text)),
+        onForbidden: (message) => this.#refuse(message),
+        counters,
+        clock,
+        random,
+        onChange,
+      });
+    }
+    if (mode === "external" || mode === "both") {
+      this.#external = new ExternalBroker({
+        config: config.external,
+        nodeName,
+        filters: () => this.#apps.filters(),
+        take: (message) =>
+          this.#take(message, (topic, text) => this.#external!.answer(topic, text)),
+        counters,
+        clock,
+        random,
+        onChange,
+        onConnected: () => this.#follower.replay(),
+      });
+      this.#apps.changes.subscribe(() => this.#external?.resubscribe());
+    }
+  }
+
+  async run(signal: AbortSignal): Promise<void> {
+    if (!this.#embedded && !this.#external) return;
+    const scope = new TaskScope(signal);
+    try {
+      scope.spawn("mqtt changes", (s) => this.#follower.run(s));
+      if (this.#embedded) scope.spawn("mqtt broker", (s) => this.#embedded!.run(s));
+      if (this.#external) scope.spawn("mqtt client", (s) => this.#external!.run(s));
+    } finally {
+      await scope.join();
+    }
+  }
+
+  status(): MqttStatus {
+    return {
+      ...(this.#embedded ? { embedded: this.#embedded.state } : {}),
+      ...(this.#external ? { external: this.#external.state } : {}),
+    };
+  }
+
+  counts(): MqttCounts {
+    return this.#counters.read({
+      clients: this.#embedded?.clients ?? 0,
+      waiting: this.#external?.waiting ?? 0,
+    });
+  }
+
+  /** Where the embedded broker really listens, as URLs; absent while it does not. */
+  addresses(): { mqtt?: string; mqttTls?: string } {
+    const state = this.#embedded?.state;
+    if (state?.state !== "up") return {};
+    const tls = this.#embedded?.tlsAddress;
+    return { mqtt: `mqtt://${state.address}`, ...(tls ? { mqttTls: `mqtts://${tls}` } : {}) };
+  }
+
+  async publish({ topic, payload }: AppMessage, signal?: AbortSignal): Promise<void> {
+    const problem = filterProblem(topic) ??
+      (/[+#]/.test(topic) ? "must have no + and no #" : undefined);
+    if (problem !== undefined) {
+      throw new AppError(
+        "invalid",
+        `Cannot publish: topic ${problem}, got "${topic.slice(0, 80)}"`,
+      );
+    }
+    if (payload.length > APP_BYTES_MAX) {
+      const got = `got ${payload.length}`;
+      throw new AppError("invalid", `Cannot publish: bytes must be <= ${APP_BYTES_MAX}, ${got}`);
+    }
+    if (!this.#embedded && !this.#external) {
+      throw new AppError("unavailable", "Cannot publish: mqtt.mode is off");
+    }
+    await Promise.all([
+      this.#embedded?.publish(topic, payload),
+      this.#external?.publish(topic, payload, signal),
+    ]);
+  }
+
+  subscribe(filter: string, take: (message: AppMessage) => Promise<void>): () => void {
+    return this.#apps.subscribe(filter, take);
+  }
+
+  async #take(
+    { topic, payload, who }: Published,
+    answer: (topic: string, payload: string) => Promise<void>,
+  ): Promise<void> {
+    const request = parseRequest(topic);
+    if (!request) return await this.#apps.take({ topic, payload });
+    const by = `mqtt:${who.user === "" ? who.client : who.user}`.slice(0, 200);
+    const said = await this.#bus.handle({ request, payload, by });
+    if (said) await answer(said.topic, said.payload);
+    // a request is for the bus; who else reads that topic is the broker's matter
+  }
+
+  /** Whoever asked and may not is told where they would look for the answer. */
+  #refuse({ topic, who }: Published): void {
+    const request = parseRequest(topic);
+    if (!request || request.kind === "membership_get") return;
+    const said = `Cannot publish on ${topic}: no entry of mqtt.acl lets ${who.user || who.client}`;
+    const error = new AppError("forbidden", said, { rule: "acl" });
+    const stamp = { eventId: "", nowMs: this.#options.clock.nowMs() };
+    const result = deviceTopic(request.device, RESULT_OF[request.kind]);
+    this.#counters.request(request.kind, 403);
+    void this.#embedded?.publish(result, errorResult(stamp, error)).catch(() => {}); // it has gone
+  }
+
+  async #publishAll(topic: string, payload: string, signal: AbortSignal): Promise<void> {
+    await this.#embedded?.publish(topic, payload).catch(() => {}); // it closes: nobody is there
+    await this.#external?.enqueue(topic, payload, signal);
+  }
+}
+
+const RESULT_OF = {
+  twin_get: "twin/get/result",
+  twin_update: "twin/update/result",
+  state_update: "state/update/result",
+} as const;
