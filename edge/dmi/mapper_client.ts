@@ -11,7 +11,8 @@ import {
   createClient,
 } from "@connectrpc/connect";
 import { createGrpcTransport } from "@connectrpc/connect-node";
-import { errorChain } from "../../shared/errors.ts";
+import net from "node:net";
+import { AppError, errorChain } from "../../shared/errors.ts";
 import {
   type Device,
   DeviceMapperService,
@@ -19,6 +20,7 @@ import {
 } from "../../shared/gen/v1beta1/api_pb.ts";
 import { UNIX_AUTHORITY, UnixSessions } from "../../shared/wire/unix_sessions.ts";
 import type { DeviceName } from "../twins/port.ts";
+import { openGuardedSocket } from "./guarded_socket.ts";
 
 /** As KubeEdge gives a mapper; building a device may need its bus. */
 export const CALL_MS = 10_000;
@@ -50,10 +52,13 @@ export class GrpcMapperClient implements MapperClient {
   readonly #address: string;
   readonly #sessions: UnixSessions;
   readonly #client: Client<typeof DeviceMapperService>;
+  readonly #closed = new AbortController();
+  /** Opened, and not yet taken by the session. */
+  #socket: net.Socket | undefined;
 
   constructor(address: string, onLost: () => void) {
     this.#address = address;
-    this.#sessions = new UnixSessions(address, onLost);
+    this.#sessions = new UnixSessions(() => this.#takeSocket(), onLost);
     const transport = createGrpcTransport({
       baseUrl: UNIX_AUTHORITY,
       sessionManager: this.#sessions,
@@ -68,6 +73,13 @@ export class GrpcMapperClient implements MapperClient {
   }
 
   async connect(signal: AbortSignal): Promise<string | undefined> {
+    try {
+      const given = AbortSignal.any([signal, this.#closed.signal]);
+      this.#socket ??= await openGuardedSocket(this.#address, given);
+    } catch (error) {
+      signal.throwIfAborted();
+      return this.#away(error);
+    }
     const state = await this.#sessions.connect();
     signal.throwIfAborted();
     if (state !== "error") return undefined;
@@ -85,7 +97,16 @@ export class GrpcMapperClient implements MapperClient {
   }
 
   async close(): Promise<void> {
+    this.#closed.abort(new AppError("canceled", "The mapper has registered anew"));
+    this.#socket?.destroy();
     await this.#sessions.close();
+  }
+
+  #takeSocket(): net.Socket {
+    const socket = this.#socket;
+    this.#socket = undefined;
+    // without one the session fails at once; `connect` opens the next
+    return socket ?? new net.Socket().destroy(new Error("not connected"));
   }
 
   async #send(call: MapperCall, options: CallOptions): Promise<unknown> {

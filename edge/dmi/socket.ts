@@ -123,9 +123,9 @@ export class DmiSocket {
     return {
       ino,
       close: async () => {
-        const closed = new Promise<void>((resolve) => server.close(() => resolve()));
+        // in this order: nghttp2 may end the process when it says GOAWAY below streams it remembers
         for (const socket of [...sockets]) socket.destroy();
-        await closed;
+        await new Promise<void>((resolve) => server.close(() => resolve()));
       },
     };
   }

@@ -19,11 +19,14 @@ type Request = Http2SessionManager["request"];
 export class UnixSessions extends Http2SessionManager {
   readonly #sockets: Set<net.Socket>;
 
-  /** `onLost` is called when a connection has ended, whoever ended it. */
-  constructor(path: string, onLost: () => void = () => {}) {
+  /**
+   * `where` is the socket's path, or makes the connection. `onLost` is called when a connection has
+   * ended, whoever ended it.
+   */
+  constructor(where: string | (() => net.Socket), onLost: () => void = () => {}) {
     const sockets = new Set<net.Socket>();
     const createConnection = () => {
-      const socket = net.connect(path);
+      const socket = typeof where === "string" ? net.connect(where) : where();
       sockets.add(socket);
       socket.once("close", () => {
         sockets.delete(socket);
