@@ -421,6 +421,7 @@ function buildAgent(
     },
     eviction,
     podPidsLimit: config.node.podPidsLimit,
+    unsafeSysctls: config.node.allowedUnsafeSysctls,
     endsFinally: config.shutdown.pods === "fail",
   });
 }

@@ -3,7 +3,7 @@
  * something, and how it goes down. Words are checked here, so that a config that is taken can be
  * acted on.
  */
-import { mapOf, oneOf, type Parser, section, text, whole } from "../shared/config.ts";
+import { list, mapOf, oneOf, type Parser, section, text, whole } from "../shared/config.ts";
 import { AppError } from "../shared/errors.ts";
 import { parseReserved } from "./node/allocatable.ts";
 import { durationMs, parseThresholds } from "./pods/eviction/thresholds.ts";
@@ -16,6 +16,8 @@ export interface NodeConfig {
   statusMaxImages: number;
   /** Processes a pod may have; -1 for as many as it likes. */
   podPidsLimit: number;
+  /** Kernel parameters pods may set besides the safe ones: "net.core.somaxconn", "kernel.msg*". */
+  allowedUnsafeSysctls: string[];
 }
 
 /** By signal, as kubelet's evictionHard and so on; signals not named keep kubelet's defaults. */
@@ -45,6 +47,7 @@ export const nodeConfig: Parser<NodeConfig> = (value, path) => {
     kubeReserved: mapOf(text()),
     statusMaxImages: whole(50, 0, 1_000),
     podPidsLimit: whole(-1, -1, 4_194_304),
+    allowedUnsafeSysctls: list(text()),
   })(value, path);
   parseReserved(parsed.systemReserved, `${path}.systemReserved`);
   parseReserved(parsed.kubeReserved, `${path}.kubeReserved`);

@@ -27,6 +27,7 @@ import type { Pressure } from "./eviction/thresholds.ts";
 import { EmptyDirLimits } from "./housekeeping/empty_dir_limits.ts";
 import { Housekeeper } from "./housekeeping/housekeeper.ts";
 import { ImageGc } from "./housekeeping/image_gc.ts";
+import { kernelRefusal } from "./kernel_admission.ts";
 import { LogLinks } from "./housekeeping/log_links.ts";
 import { type LogLimits, LogRotation } from "./housekeeping/log_rotation.ts";
 import type { DiskUse, ImageGcThresholds } from "./housekeeping/plan_image_gc.ts";
@@ -91,7 +92,10 @@ export interface PodAgentOptions {
     hostsFile: string;
     /** Size and space of the file system a path lies on; without it no image is collected. */
     diskUse?: (path: string) => Promise<DiskUse>;
+    hasAppArmor?: boolean;
   };
+  /** Kernel parameters pods may set besides the safe ones. */
+  unsafeSysctls?: readonly string[];
   dns: { clusterDns: readonly string[]; clusterDomain: string };
   cgroupDriver: CgroupDriver | "auto";
   mounter: Mounter;
@@ -214,7 +218,8 @@ export class PodAgent {
   }
 
   /** Who decides, besides its own containers, whether a pod may run here. */
-  #judges({ node }: PodAgentOptions) {
+  #judges({ node, host, unsafeSysctls = [] }: PodAgentOptions) {
+    const rules = { unsafeSysctls, hasAppArmor: host.hasAppArmor ?? false };
     return {
       verdicts: {
         verdict: (pod: Pod) =>
@@ -223,7 +228,8 @@ export class PodAgent {
       },
       admissions: new Admissions(
         node.allocatable,
-        (pod) => this.shutdown.refusal() ?? this.#evictor?.refusal(pod),
+        (pod) =>
+          kernelRefusal(pod, rules) ?? this.shutdown.refusal() ?? this.#evictor?.refusal(pod),
       ),
     };
   }

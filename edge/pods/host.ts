@@ -8,6 +8,7 @@ export interface Host extends HostFacts {
   dns: DnsSettings;
   hostsFile: string;
   diskUse: (path: string) => Promise<DiskUse>;
+  hasAppArmor: boolean;
 }
 
 export async function readHost(): Promise<Host> {
@@ -29,6 +30,7 @@ export async function readHost(): Promise<Host> {
     dns: parseResolvConf(resolvConf),
     hostsFile,
     diskUse: readDiskUse,
+    hasAppArmor: (await textOf("/sys/module/apparmor/parameters/enabled")).trim() === "Y",
   };
 }
 

@@ -211,6 +211,7 @@ const SPEC = fields({
     fsGroupChangePolicy: "text",
     sysctls: list(fields({ name: "text", value: "text" }, "name", "value")),
     seccompProfile: PROFILE,
+    appArmorProfile: PROFILE,
   }),
   imagePullSecrets: list(NAMED),
   serviceAccountName: "text",

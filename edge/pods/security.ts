@@ -95,7 +95,7 @@ export function containerSecurity(
     maskedPaths: unmasked ? [] : [...MASKED_PATHS, ...input.maskedPaths],
     readonlyPaths: unmasked ? [] : READONLY_PATHS,
     seccomp: seccomp(own.seccompProfile ?? pod.spec.securityContext?.seccompProfile, input),
-    ...apparmor(own.appArmorProfile),
+    ...apparmor(own.appArmorProfile ?? pod.spec.securityContext?.appArmorProfile),
   };
 }
 

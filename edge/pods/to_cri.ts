@@ -23,6 +23,7 @@ import {
 } from "./cgroup.ts";
 import { type DnsContext, dnsSettings } from "./dns.ts";
 import { expand } from "./env.ts";
+import { dotted } from "./kernel_admission.ts";
 import { ANNOTATION, containerHash, LABEL, NODE_MARK, TERMINATION_MESSAGE_PATH } from "./marks.ts";
 import { containerSecurity, type ImageUser, sandboxSecurity } from "./security.ts";
 
@@ -74,7 +75,7 @@ export function toSandboxConfig(pod: Pod, attempt: number, context: CriContext):
       cgroupParent: cgroupParent(pod, context.cgroupDriver),
       securityContext: sandboxSecurity(pod, namespaces(pod)),
       sysctls: Object.fromEntries(
-        (pod.spec.securityContext?.sysctls ?? []).map(({ name, value }) => [name, value]),
+        (pod.spec.securityContext?.sysctls ?? []).map(({ name, value }) => [dotted(name), value]),
       ),
       resources: sandboxResources(pod),
       overhead: sandboxOverhead(pod),

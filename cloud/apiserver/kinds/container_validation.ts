@@ -3,7 +3,6 @@ import type {
   Container,
   ContainerPort,
   ContainerSecurityContext,
-  VolumeMount,
 } from "../../../shared/k8s/types.ts";
 import {
   checkName,
@@ -65,7 +64,7 @@ export function checkContainer(
   );
   checkPorts(errors, `${field}.ports`, container.ports ?? [], context.hostNetwork);
   checkEnv(errors, field, container);
-  checkMounts(errors, `${field}.volumeMounts`, container.volumeMounts ?? [], context.volumes);
+  checkMounts(errors, `${field}.volumeMounts`, container, context.volumes);
   checkResources(errors, `${field}.resources`, container.resources);
   checkProbes(errors, field, container);
   checkLifecycle(errors, field, container);
@@ -140,7 +139,7 @@ export function checkHostPorts(
 function checkMounts(
   errors: FieldError[],
   field: string,
-  mounts: readonly VolumeMount[],
+  { volumeMounts: mounts = [], securityContext }: Container,
   volumes: ReadonlySet<string>,
 ): void {
   const paths = new Set<string>();
@@ -163,6 +162,10 @@ function checkMounts(
       if (problem) errors.push(invalidValue(`${at}.${key}`, path, problem));
     }
     checkOptionalOneOf(errors, `${at}.mountPropagation`, mount.mountPropagation, PROPAGATIONS);
+    if (mount.mountPropagation === "Bidirectional" && !securityContext?.privileged) {
+      const detail = "Bidirectional mount propagation is available only to privileged containers";
+      errors.push(forbidden(`${at}.mountPropagation`, detail));
+    }
   });
 }
 

@@ -100,6 +100,12 @@ const MISTAKES: [spec: object, container: object, error: string][] = [
   [{}, { image: "" }, "spec.containers[0].image: Required value"],
   [
     {},
+    { volumeMounts: [{ name: "v", mountPath: "/v", mountPropagation: "Bidirectional" }] },
+    "spec.containers[0].volumeMounts[0].mountPropagation: Forbidden: Bidirectional mount " +
+    "propagation is available only to privileged containers",
+  ],
+  [
+    {},
     { volumeMounts: [{ name: "x", mountPath: "/x" }] },
     'spec.containers[0].volumeMounts[0].name: Not found: "x"',
   ],

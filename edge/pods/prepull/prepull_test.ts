@@ -32,7 +32,7 @@ Deno.test("images of a job are pulled with its secret, and told of, once", async
   assertEquals(node.prePulls.size, 0);
 });
 
-Deno.test("a failed image is tried so many times, with pauses, and named with its reason", async () => {
+Deno.test("a failed image is tried so many times, with pauses, and told", async () => {
   await using node = await TestNode.start();
   putJob(node, { images: ["registry.test/none:1"], retryTimes: 2 });
   const startedMs = node.clock.monotonicMs();
@@ -61,7 +61,7 @@ Deno.test("a full disk refuses a job that asks to look; one that does not is don
   assertEquals(result.images, [{ image: GOOD, status: "True" }]);
 });
 
-Deno.test("a pull ends with the job's time, and is given up when the job is withdrawn", async () => {
+Deno.test("a pull ends with the job's time, or when the job is withdrawn", async () => {
   await using node = await TestNode.start();
   node.world.images.setPull(SLOW, { kind: "ok", afterMs: 50_000, image: {} });
   putJob(node, { images: [SLOW], timeoutSeconds: 20 });
