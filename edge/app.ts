@@ -27,7 +27,7 @@ import { MqttRoom } from "./mqtt/room.ts";
 import { Machine } from "./node/machine.ts";
 import { readHost } from "./pods/host.ts";
 import { SystemMounter } from "./pods/volumes/mounter.ts";
-import { trimAfterStart } from "./trim.ts";
+import { keepTrimmed } from "./trim.ts";
 
 export type { EdgeSettings };
 
@@ -127,7 +127,7 @@ async function serve(
   scope.spawn("mqtt", (s) => mqtt.run(s));
   // a broker listens when its library is loaded and its port is free: nothing waits for it
   scope.spawn("addresses", (s) => keepAddresses(dataDir, addresses, mqtt, s));
-  scope.spawn("memory", (s) => trimAfterStart(clock, s));
+  scope.spawn("memory", (s) => keepTrimmed(clock, s));
   log.info("Edge runs", { node: config.nodeName, ...addresses });
   onReady(addresses);
   await scope.join();

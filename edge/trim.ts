@@ -1,6 +1,7 @@
 /**
- * Gives back, once, what only the start needed: garbage, freed but unreturned heap, and the pages
- * of the executable that were touched meanwhile. Of the executable only mappings that never were
+ * Gives back what only the start, or a burst of work since, needed: garbage, freed but unreturned
+ * heap, and the pages of the executable that were touched meanwhile. Rarely, and only when work
+ * has come to rest with much more in memory than before it. Of the executable only mappings that never were
  * written are dropped, so that the kernel can bring every page back from the file, as it would
  * under memory pressure. Nothing depends on it: where a part is missing, memory stays as it is.
  */
@@ -10,6 +11,15 @@ import { roomLogger } from "../shared/log.ts";
 
 /** By then the store is read, the link is up and the pods were looked at. */
 const START_MS = 15_000;
+
+/** Between two looks at what lies in memory; so long it may serve. */
+const LOOK_MS = 30_000;
+/** Less than this is not worth a full collection. */
+const GROWN_BYTES_MIN = 6 * 1024 * 1024;
+/** Between two looks at rest, it grows or shrinks by less. */
+const QUIET_BYTES = 2 * 1024 * 1024;
+/** From one trim to the next. */
+const APART_MS = 10 * 60_000;
 
 /** MADV_DONTNEED of madvise(2), the same number on every Linux. */
 const DONT_NEED = 4;
@@ -29,10 +39,52 @@ interface Entry extends Mapping {
 
 const log = roomLogger("edge", "memory");
 
-/** Waits for the end of the start and trims a compiled program; from source it does nothing. */
-export async function trimAfterStart(clock: Clock, signal: AbortSignal): Promise<void> {
+export interface TrimOptions {
+  clock: Clock;
+  /** Of this process, what no file backs. */
+  anonymousBytes: () => number;
+  trim: () => void;
+}
+
+/** Trims a compiled program when it has started and after bursts; from source it does nothing. */
+export async function keepTrimmed(clock: Clock, signal: AbortSignal): Promise<void> {
   if (!Deno.build.standalone) return;
+  await trimWhenDue({ clock, anonymousBytes, trim: tryTrim }, signal);
+}
+
+/** After the start, then by what has come to lie in memory since; until `signal` aborts. */
+export async function trimWhenDue(options: TrimOptions, signal: AbortSignal): Promise<void> {
+  const { clock, anonymousBytes, trim } = options;
   await clock.sleep(START_MS, signal);
+  trim();
+  let base = anonymousBytes();
+  let last = NaN;
+  let nextMs = 0; // the burst a start may be in the midst of is not to wait
+  while (true) {
+    await clock.sleep(LOOK_MS, signal);
+    const bytes = anonymousBytes();
+    const isQuiet = Math.abs(bytes - last) < QUIET_BYTES;
+    last = bytes;
+    const nowMs = clock.monotonicMs();
+    if (!isQuiet || bytes - base < GROWN_BYTES_MIN || nowMs < nextMs) continue;
+    trim();
+    nextMs = nowMs + APART_MS;
+    base = anonymousBytes(); // what is still in use is not tried for again and again
+    last = NaN;
+  }
+}
+
+/** 0 where the kernel does not say: then nothing ever grows. */
+function anonymousBytes(): number {
+  try {
+    const status = Deno.readTextFileSync("/proc/self/status");
+    return Number(/^RssAnon:\s+(\d+) kB$/m.exec(status)?.[1] ?? 0) * 1024;
+  } catch {
+    return 0;
+  }
+}
+
+function tryTrim(): void {
   try {
     const bytes = trim();
     log.debug("Trimmed memory", { executableBytes: bytes });

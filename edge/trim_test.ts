@@ -1,5 +1,6 @@
 import { assert, assertEquals } from "@std/assert";
-import { cleanMappings, trim } from "./trim.ts";
+import { SimClock } from "../shared/testing/sim_clock.ts";
+import { cleanMappings, trim, trimWhenDue } from "./trim.ts";
 
 const EXE = "/opt/skerry/skerry edge";
 
@@ -44,4 +45,39 @@ Deno.test("nothing is dropped without the facts, or when the executable was repl
 Deno.test("a process goes on after a trim of its own executable", () => {
   assert(trim() > 0);
   assertEquals(JSON.parse(JSON.stringify({ a: [1, "b"] })), { a: [1, "b"] });
+});
+
+Deno.test("memory is trimmed after the start, and after a burst that has come to rest", async () => {
+  const MB = 1024 * 1024;
+  const clock = new SimClock();
+  const trims: number[] = [];
+  let [used, slack] = [30 * MB, 5 * MB];
+  const end = new AbortController();
+  const running = trimWhenDue({
+    clock,
+    anonymousBytes: () => used + slack,
+    trim: () => {
+      trims.push(Math.round(clock.monotonicMs() / 1_000));
+      slack = 0;
+    },
+  }, end.signal).catch(() => {}); // ends by its signal alone
+  await clock.advance(300_000);
+  assertEquals(trims, [15]);
+  for (let i = 0; i < 6; i++) { // a burst: it grows from look to look
+    slack += 3 * MB;
+    await clock.advance(30_000);
+  }
+  assertEquals(trims, [15]);
+  await clock.advance(60_000);
+  assertEquals(trims.length, 2);
+  slack = 20 * MB;
+  await clock.advance(500_000); // soon after: not again yet
+  assertEquals(trims.length, 2);
+  await clock.advance(200_000);
+  assertEquals(trims.length, 3);
+  used = 60 * MB; // more is in use now: that is no slack
+  await clock.advance(3_600_000);
+  assertEquals(trims.length, 4);
+  end.abort();
+  await running;
 });
