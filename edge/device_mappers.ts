@@ -6,7 +6,7 @@ import { Wakeup } from "../shared/async/wakeup.ts";
 import type { Clock } from "../shared/clock.ts";
 import type { Random } from "../shared/random.ts";
 import type { DeviceRoom } from "./device_room.ts";
-import type { Mappers } from "./mappers/port.ts";
+import type { Mappers, MessageBus } from "./mappers/port.ts";
 import type { ExternalMappers } from "./mappers/mapper_room.ts";
 
 export interface DeviceMappersOptions {
@@ -15,6 +15,8 @@ export interface DeviceMappersOptions {
   random: Random;
   /** Protocols that a mapper outside this program speaks; asked again at its changes. */
   external?: ExternalMappers;
+  /** For devices that speak MQTT on the brokers of this node. */
+  bus?: MessageBus;
 }
 
 export class DeviceMappers {

@@ -32,7 +32,7 @@ export interface DeviceParts {
 type Link =
   | { kind: "idle" }
   | { kind: "live"; connection: Connection }
-  | { kind: "backoff"; untilMs: number; reason: string };
+  | { kind: "backoff"; untilMs: number };
 
 interface Due {
   collect: Point[];
@@ -58,6 +58,10 @@ export class MappedDevice implements Job {
   readonly #callMs: number;
   #link: Link = { kind: "idle" };
   #failures = 0;
+  /** A round has ended well since it was last lost. */
+  #reached = false;
+  /** Why it is away, until a round ends well. */
+  #reason: string | undefined;
   #working: Promise<void> | undefined;
   /** It spoke by itself since the last round. */
   #spoke = false;
@@ -90,10 +94,8 @@ export class MappedDevice implements Job {
     const { problems } = this.#reporter;
     const first = Object.entries(problems)[0];
     const told = { namespace, name, protocol: protocol.name, problems };
-    if (this.#link.kind === "idle") return { ...told, state: "connecting", reason: "" };
-    if (this.#link.kind === "backoff") {
-      return { ...told, state: "offline", reason: this.#link.reason };
-    }
+    if (this.#reason !== undefined) return { ...told, state: "offline", reason: this.#reason };
+    if (!this.#reached) return { ...told, state: "connecting", reason: "" };
     if (!first) return { ...told, state: "online", reason: "" };
     return { ...told, state: "unhealthy", reason: `${first[0]}: ${first[1]}` };
   }
@@ -117,6 +119,8 @@ export class MappedDevice implements Job {
       this.#schedule(this.#link.untilMs);
     } else {
       this.#working = this.#work(due);
+      // cycles that fall into this one are to be seen; its end says when the next one is
+      this.#schedule(this.#nextCycleMs());
     }
   }
 
@@ -137,6 +141,8 @@ export class MappedDevice implements Job {
         await this.#round(connection, { collect: all, report: all });
       }
       this.#failures = 0;
+      this.#reached = true;
+      this.#reason = undefined;
     } catch (error) {
       if (error instanceof InvariantError) throw error;
       if (!this.#stop.signal.aborted) await this.#fail(error);
@@ -195,6 +201,8 @@ export class MappedDevice implements Job {
 
   async #round(connection: Connection, due: Due): Promise<void> {
     connection.lost?.throwIfAborted();
+    // a device that speaks by itself is not there because a cycle has passed
+    const isNews = this.#spoke || !this.#reached || connection.read !== undefined;
     this.#spoke = false;
     const reports = this.#reporter;
     const collect = connection.read ? due.collect : [];
@@ -203,9 +211,10 @@ export class MappedDevice implements Job {
       for (const [property, reading] of readings) reports.take(property, reading);
     }
     this.#parts.connections.writes += await this.#writes.flush(connection);
-    for (const { name } of due.report) reports.due(name);
+    if (connection.read) { for (const { name } of due.report) reports.due(name); }
     await reports.send(this.#stop.signal);
-    await this.#sayState(Object.keys(reports.problems).length === 0 ? "online" : "unhealthy");
+    if (!isNews) return;
+    await reports.state(Object.keys(reports.problems).length === 0 ? "online" : "unhealthy");
   }
 
   async #read(
@@ -238,13 +247,11 @@ export class MappedDevice implements Job {
         error: reason,
       });
     }
-    this.#link = { kind: "backoff", untilMs: clock.monotonicMs() + waitMs, reason };
+    this.#link = { kind: "backoff", untilMs: clock.monotonicMs() + waitMs };
+    this.#reached = false;
+    this.#reason = reason;
     this.#reporter.forget();
-    await this.#sayState("offline");
-  }
-
-  async #sayState(state: string): Promise<void> {
-    await this.#reporter.state(state);
+    await this.#reporter.state("offline");
   }
 
   async #disconnect(): Promise<void> {
@@ -291,7 +298,8 @@ export class MappedDevice implements Job {
     if (link.kind === "backoff") return link.untilMs;
     const nowMs = this.#parts.clock.monotonicMs();
     if (this.#spoke || (link.kind === "live" && link.connection.lost?.aborted)) return nowMs;
-    return Math.min(this.#nextCycleMs(), this.#writes.nextMs());
+    const isMute = link.kind !== "live" || link.connection.read !== undefined;
+    return Math.min(isMute ? this.#nextCycleMs() : Infinity, this.#writes.nextMs());
   }
 
   /** A device without properties and without news has nothing to be called for. */

@@ -11,7 +11,7 @@ import type { Random } from "../../shared/random.ts";
 import type { DeviceDefinition, DeviceName, TwinChange, Twins } from "../twins/port.ts";
 import { Connections } from "./connections.ts";
 import { MappedDevice } from "./mapped_device.ts";
-import type { Driver, MappedStatus, MapperCounts, Mappers } from "./port.ts";
+import type { Driver, MappedStatus, MapperCounts, Mappers, MessageBus } from "./port.ts";
 import { type Protocol, protocolOf } from "./protocols.ts";
 import { Scheduler } from "./scheduler.ts";
 
@@ -27,6 +27,7 @@ export interface MapperRoomOptions {
   clock: Clock;
   random: Random;
   external?: ExternalMappers;
+  bus?: MessageBus;
   /** Who speaks a protocol, by its name in manifests. */
   protocols?: (name: string) => Protocol | undefined;
   connectionsMax?: number;
@@ -167,8 +168,8 @@ export class MapperRoom implements Mappers {
   #driver({ driver, load }: Protocol): Promise<Driver> {
     const known = this.#drivers.get(driver);
     if (known) return known;
-    const { clock, random } = this.#options;
-    const made = load().then((create) => create({ clock, random }));
+    const { clock, random, bus } = this.#options;
+    const made = load().then((create) => create({ clock, random, ...(bus ? { bus } : {}) }));
     this.#drivers.set(driver, made);
     // a library that cannot be loaded now may be later
     made.catch(() => this.#drivers.delete(driver));

@@ -70,10 +70,22 @@ export interface Driver {
   open(device: DriverDevice, signal: AbortSignal): Promise<Connection>;
 }
 
+/** Messages by topic, on whichever brokers this node has. */
+export interface MessageBus {
+  publish(message: { topic: string; payload: Uint8Array }): Promise<void>;
+  /** Returns what ends it. */
+  subscribe(
+    filter: string,
+    take: (message: { topic: string; payload: Uint8Array }) => Promise<void>,
+  ): () => void;
+}
+
 /** What drivers may use. */
 export interface DriverHost {
   clock: Clock;
   random: Random;
+  /** Absent on a node without a broker. */
+  bus?: MessageBus;
 }
 
 export type CreateDriver = (host: DriverHost) => Driver;

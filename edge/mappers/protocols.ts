@@ -7,6 +7,8 @@ import type { CreateDriver } from "./port.ts";
 type Load = () => Promise<CreateDriver>;
 
 const modbus: Load = async () => (await import("./drivers/modbus/driver.ts")).createDriver;
+const http: Load = async () => (await import("./drivers/http.ts")).createDriver;
+const mqtt: Load = async () => (await import("./drivers/mqtt.ts")).createDriver;
 const simulator: Load = async () => (await import("./drivers/simulator.ts")).createDriver;
 
 export interface Protocol {
@@ -18,10 +20,12 @@ export interface Protocol {
 /** Names without case, hyphens and underscores. */
 const NAMES: Readonly<Record<string, readonly string[]>> = {
   modbus: ["modbus", "modbustcp", "modbusrtu", "modbusrtuovertcp"],
+  http: ["http", "https", "rest"],
+  mqtt: ["mqtt", "mqtts"],
   simulator: ["simulator", "virtual", "virtualprotocol"],
 };
 
-const LOADS: Readonly<Record<string, Load>> = { modbus, simulator };
+const LOADS: Readonly<Record<string, Load>> = { modbus, http, mqtt, simulator };
 
 const PROTOCOLS: ReadonlyMap<string, Protocol> = new Map(
   Object.entries(LOADS).flatMap(([driver, load]) =>
