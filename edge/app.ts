@@ -20,6 +20,7 @@ import { openApiToken, openLocalTls, skerryGroup } from "./api_files.ts";
 import { assembleEdge, type Edge, type EdgeSettings } from "./assemble.ts";
 import type { EdgeConfig } from "./config.ts";
 import { GrpcRuntime } from "./cri/grpc_runtime.ts";
+import { DeviceMappers } from "./device_mappers.ts";
 import { Dmi } from "./dmi/dmi.ts";
 import { readIdentity, writeCertificate } from "./identity_files.ts";
 import { TLS_TRANSPORT } from "./link/transport.ts";
@@ -124,6 +125,7 @@ async function serve(
   const scope = stack.use(new TaskScope(signal));
   await edge.start(scope);
   scope.spawn("dmi", (s) => dmi.run(s));
+  scope.spawn("mappers", (s) => buildMappers(config, ports, { edge, dmi, mqtt }).run(s));
   scope.spawn("mqtt", (s) => mqtt.run(s));
   // a broker listens when its library is loaded and its port is free: nothing waits for it
   scope.spawn("addresses", (s) => keepAddresses(dataDir, addresses, mqtt, s));
@@ -149,6 +151,28 @@ async function keepAddresses(
   } finally {
     unsubscribe();
   }
+}
+
+interface MapperRooms {
+  edge: Edge;
+  dmi: Dmi;
+  mqtt: MqttRoom;
+}
+
+function buildMappers(
+  config: EdgeConfig,
+  ports: SystemPorts,
+  { edge, dmi, mqtt }: MapperRooms,
+): DeviceMappers {
+  return new DeviceMappers({
+    ...ports,
+    devices: edge.memory.devices,
+    external: {
+      has: (protocol) => dmi.mappers.ofProtocol(protocol) !== undefined,
+      changes: dmi.changes,
+    },
+    ...(config.mqtt.mode === "off" ? {} : { bus: mqtt }),
+  });
 }
 
 function buildMqtt(

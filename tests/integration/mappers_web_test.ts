@@ -3,6 +3,7 @@ import { assert, assertEquals } from "@std/assert";
 import { join } from "@std/path";
 import { MapperNode } from "../support/mapper_node.ts";
 import { startChild, which } from "../support/process.ts";
+import { testWith } from "../support/requirements.ts";
 import { until } from "../support/until.ts";
 
 Deno.test("HTTP: values are picked from JSON, written as told, and faults are said", async () => {
@@ -79,55 +80,59 @@ function freePort(): number {
   return port;
 }
 
-Deno.test("MQTT: a device speaks in its topics, is told what is desired, and a broker comes back", async () => {
-  const dir = await Deno.makeTempDir({ prefix: "skerry-mqtt-" });
-  const port = freePort();
-  let broker = await startMosquitto(dir, port);
-  const { default: mqtt } = await import("mqtt");
-  const device = mqtt.connect(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 100 });
-  const commands: string[] = [];
-  device.on("message", (topic, payload) => commands.push(`${topic} ${payload}`));
-  device.on("error", () => {}); // the broker is away for a while
-  await device.subscribeAsync("lamp/set", { qos: 1 });
-  const node = new MapperNode();
-  try {
-    await node.put({
-      name: "lamp",
-      protocol: "mqtt",
-      config: { url: `mqtt://127.0.0.1:${port}`, topic: "lamp/state" },
-      properties: {
-        level: {
-          type: "DOUBLE",
-          config: {
-            jsonPath: "light.level",
-            topic: "+/state",
-            commandTopic: "lamp/set",
-            body: '{"level":{{value}}}',
+testWith(
+  ["mosquitto"],
+  "MQTT: a device speaks in its topics, is told what is desired, and a broker comes back",
+  async () => {
+    const dir = await Deno.makeTempDir({ prefix: "skerry-mqtt-" });
+    const port = freePort();
+    let broker = await startMosquitto(dir, port);
+    const { default: mqtt } = await import("mqtt");
+    const device = mqtt.connect(`mqtt://127.0.0.1:${port}`, { reconnectPeriod: 100 });
+    const commands: string[] = [];
+    device.on("message", (topic, payload) => commands.push(`${topic} ${payload}`));
+    device.on("error", () => {}); // the broker is away for a while
+    await device.subscribeAsync("lamp/set", { qos: 1 });
+    const node = new MapperNode();
+    try {
+      await node.put({
+        name: "lamp",
+        protocol: "mqtt",
+        config: { url: `mqtt://127.0.0.1:${port}`, topic: "lamp/state" },
+        properties: {
+          level: {
+            type: "DOUBLE",
+            config: {
+              jsonPath: "light.level",
+              topic: "+/state",
+              commandTopic: "lamp/set",
+              body: '{"level":{{value}}}',
+            },
+            desired: "0.5",
           },
-          desired: "0.5",
+          name: { type: "STRING", readOnly: true, config: { jsonPath: "name" } },
+          raw: { type: "BYTES", readOnly: true, config: { topic: "lamp/raw" } },
         },
-        name: { type: "STRING", readOnly: true, config: { jsonPath: "name" } },
-        raw: { type: "BYTES", readOnly: true, config: { topic: "lamp/raw" } },
-      },
-    });
-    await node.untilState("lamp", "online");
-    await until(() => commands.includes('lamp/set {"level":0.5}'), { what: "the command" });
-    const state = JSON.stringify({ light: { level: 0.5 }, name: "ü" });
-    await device.publishAsync("lamp/state", state, { qos: 1 });
-    await node.untilReported("lamp", { level: "0.5", name: "ü" });
-    await device.publishAsync("lamp/state", "{ no json", { qos: 1 });
-    await node.untilState("lamp", "unhealthy", /no JSON/);
-    await device.publishAsync("lamp/state", state, { qos: 1 });
-    await broker.stop();
-    await node.untilState("lamp", "offline");
-    broker = await startMosquitto(dir, port);
-    await node.untilState("lamp", "online");
-    await until(() => commands.length >= 2, { what: "the command again", timeoutMs: 60_000 });
-    assert(node.status("lamp")?.reason === "");
-  } finally {
-    await node[Symbol.asyncDispose]();
-    await device.endAsync(true);
-    await broker.stop();
-    await Deno.remove(dir, { recursive: true });
-  }
-});
+      });
+      await node.untilState("lamp", "online");
+      await until(() => commands.includes('lamp/set {"level":0.5}'), { what: "the command" });
+      const state = JSON.stringify({ light: { level: 0.5 }, name: "ü" });
+      await device.publishAsync("lamp/state", state, { qos: 1 });
+      await node.untilReported("lamp", { level: "0.5", name: "ü" });
+      await device.publishAsync("lamp/state", "{ no json", { qos: 1 });
+      await node.untilState("lamp", "unhealthy", /no JSON/);
+      await device.publishAsync("lamp/state", state, { qos: 1 });
+      await broker.stop();
+      await node.untilState("lamp", "offline");
+      broker = await startMosquitto(dir, port);
+      await node.untilState("lamp", "online");
+      await until(() => commands.length >= 2, { what: "the command again", timeoutMs: 60_000 });
+      assert(node.status("lamp")?.reason === "");
+    } finally {
+      await node[Symbol.asyncDispose]();
+      await device.endAsync(true);
+      await broker.stop();
+      await Deno.remove(dir, { recursive: true });
+    }
+  },
+);
