@@ -18,6 +18,7 @@ import { probeDisk } from "../shared/store/disk_probe.ts";
 import { WriteBudget } from "../shared/store/write_budget.ts";
 import { parseQuantity, wholeValue } from "../shared/k8s/quantity.ts";
 import { VERSION } from "../shared/version.ts";
+import type { Pod } from "../shared/k8s/types.ts";
 import { createLocalApi, type LocalApi } from "./api/app.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { ContainerRuntime } from "./cri/port.ts";
@@ -38,7 +39,7 @@ import { DurableLedger } from "./meta/ledger.ts";
 import { DurableOutbox } from "./meta/outbox.ts";
 import { DurablePodRecords } from "./meta/pod_records.ts";
 import { sealSecrets } from "./meta/seal_secrets.ts";
-import type { MqttFacts } from "./mqtt/port.ts";
+import type { EventBus, MqttFacts } from "./mqtt/port.ts";
 import { NodeImages } from "./node/node_images.ts";
 import { NodeReporter } from "./node/node_reporter.ts";
 import { type Logind, NodeShutdown } from "./node/shutdown/node_shutdown.ts";
@@ -46,6 +47,7 @@ import type { MachineFacts } from "./node/port.ts";
 import { Stats } from "./node/stats/stats.ts";
 import { evictionOf, noLogind, reservationsOf, shutdownOf } from "./node_settings.ts";
 import { PushRoom } from "./push_room.ts";
+import { EdgeRules } from "./rules/edge_rules.ts";
 import type { EvictionSettings } from "./pods/eviction/evictor.ts";
 import { POD_AGENT_DEFAULTS, PodAgent, type PodAgentOptions } from "./pods/agent.ts";
 import { podId, podLogDir } from "./pods/to_cri.ts";
@@ -78,7 +80,7 @@ export interface EdgePorts {
   /** Mappers by protocol, and why none can connect. */
   dmi?: () => { mappers: Mappers; problem: string | undefined } | undefined;
   /** The event bus. */
-  mqtt?: () => MqttFacts | undefined;
+  mqtt?: () => (MqttFacts & EventBus) | undefined;
 }
 
 export interface EdgeSettings {
@@ -98,6 +100,8 @@ export interface Memory {
   records: DurablePodRecords;
   events: DurableEventLog;
   intents: DurableIntents;
+  /** Filled in once there is an agent. */
+  statics: { pods: () => readonly Pod[] | undefined };
   devices: DeviceRoom;
   push: PushRoom;
 }
@@ -128,6 +132,7 @@ export async function assembleEdge(
   const link = new LinkHolder();
   const { agent, reporter, stats, shutdown } = await buildNode(config, ports, memory, link);
   const desired = new HeardLedger(memory.ledger);
+  const rules = new EdgeRules({ ...memory, clock: time, random: machine.random });
   const facts = new EdgeFactsView({
     mqtt: () => machine.mqtt?.()?.status() ?? {},
     config,
@@ -151,7 +156,9 @@ export async function assembleEdge(
     api,
     link: () => link.link,
     start: async (scope) => {
-      await link.open(() => buildLink(config, ports, { ...memory, ledger: desired }, api));
+      const handler = (request: Request) =>
+        EdgeRules.isFor(request) ? rules.handle(request) : api.handleFromCloud(request);
+      await link.open(() => buildLink(config, ports, { ...memory, ledger: desired }, handler));
       if (link.link) recordLink(memory.history, link.link);
       onceEachSession(link, () => agent.cloudIsBack());
       scope.spawn("outbox", (signal) => memory.outbox.run(signal));
@@ -160,6 +167,8 @@ export async function assembleEdge(
       scope.spawn("intents", (signal) => memory.intents.run(signal));
       scope.spawn("devices", (signal) => memory.devices.run(signal));
       scope.spawn("push", (signal) => memory.push.run(signal));
+      const bus = machine.mqtt?.();
+      if (bus) scope.spawn("rules", (signal) => rules.run(bus, signal));
       scope.spawn("link", (signal) => link.run(signal));
       scope.spawn("pods", (signal) => agent.run(signal));
       scope.spawn("node", (signal) => reporter.run(signal));
@@ -245,6 +254,7 @@ async function buildNode(
     clock: ports.clock,
   });
   const agent: PodAgent = buildAgent(config, ports, memory, { reporter, eviction });
+  memory.statics.pods = () => agent.staticPods();
   const stats: Stats = buildStats(config, ports, agent);
   agent.nodeChanges.subscribe(() => runtimeChanges.notify());
   const shutdown: NodeShutdown = new NodeShutdown({
@@ -347,9 +357,11 @@ async function openMemory(
   const ledger = new DurableLedger(store);
   if (store.recovery.lostCommits) await ledger.distrust();
   const devices = new DeviceRoom({ store, ledger, outbox, clock, sparing });
+  const statics: Memory["statics"] = { pods: () => undefined };
   return {
     store,
     diskBudget,
+    statics,
     outbox,
     ledger,
     history,
@@ -361,6 +373,7 @@ async function openMemory(
       ledger,
       clock,
       random,
+      staticPods: () => statics.pods(),
       twins: () => devices.twins,
     }),
     devices,
@@ -437,7 +450,7 @@ async function buildLink(
   config: EdgeConfig,
   ports: EdgePorts & { clock: NodeTime },
   { ledger, outbox, events, history, devices }: Omit<Memory, "ledger"> & { ledger: LinkLedger },
-  api: LocalApi,
+  handler: (request: Request) => Promise<Response>,
 ): Promise<Link> {
   if (config.cloud.addresses.length === 0) {
     throw new AppError("invalid", "Cannot dial the cloud: cloud.addresses in the config is empty");
@@ -450,7 +463,7 @@ async function buildLink(
     softwareVersion: VERSION,
     ledger,
     outbox,
-    handler: (request) => api.handleFromCloud(request),
+    handler,
     onTime: async (serverMs, askedMs) => {
       const learned = ports.clock.learn(serverMs, askedMs);
       await events.timeIsKnown(learned);

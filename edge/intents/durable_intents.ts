@@ -52,6 +52,8 @@ interface IntentRow<T extends SiteIntent = SiteIntent> {
   graceSeconds?: number;
   victims?: string[];
   carriedOut: boolean;
+  /** About a pod of the machine itself: no business of the cloud's. */
+  isLocal?: true;
   decision?: Decision;
 }
 
@@ -61,6 +63,8 @@ export interface DurableIntentsOptions {
   ledger: Pick<Ledger, "changes" | "get">;
   clock: Clock;
   random: Random;
+  /** Static pods, which no ledger holds; undefined before they are known. */
+  staticPods?: () => readonly Pod[] | undefined;
   /** Undefined while the node has no device. */
   twins?: () => Pick<Twins, "twin" | "desireAtSite"> | undefined;
 }
@@ -146,12 +150,12 @@ export class DurableIntents implements Intents, SiteActs {
 
   /** Keeps every decision that can be seen now. */
   async settle(): Promise<void> {
-    const { ledger, outbox } = this.#options;
+    const { outbox } = this.#options;
     let settled = false;
-    for (const { intent, carriedOut, decision } of [...this.#rows.values()]) {
-      if (decision) continue;
+    for (const { intent, carriedOut, isLocal, decision } of [...this.#rows.values()]) {
+      if (decision || (isLocal && !this.#options.staticPods?.())) continue;
       const made = decideIntent(intent, {
-        held: ledger.get<KubeObject>(heldKey(intent)),
+        held: this.#held(intent, isLocal),
         carriedOut,
         reported: !outbox.holds(outboxKey(intent)),
       });
@@ -168,11 +172,16 @@ export class DurableIntents implements Intents, SiteActs {
 
   async #record(request: IntentRequest): Promise<IntentRow<PodIntent>> {
     const pod = this.#find(request);
+    const isLocal = this.#isStatic(pod);
+    if (isLocal && request.verb === "remove") {
+      const words = `pods "${request.name}" is a static pod: it ends when its file is removed`;
+      throw new AppError("forbidden", words);
+    }
     const open = this.#open();
     const same = open.filter(isOfPod).find((row) => isSame(row, request, pod.metadata.uid));
     if (same) return same;
     requireRoom(open.length);
-    const row = this.#newRow(request, pod);
+    const row = { ...this.#newRow(request, pod), ...(isLocal ? { isLocal } : {}) };
     // A restart is told once it is carried out; a removal is a request and goes at once.
     if (request.verb === "remove") await this.#commitReported(row);
     else await this.#options.store.commit([putRow(row)]);
@@ -235,7 +244,8 @@ export class DurableIntents implements Intents, SiteActs {
   }
 
   #find({ namespace, name, uid, container }: IntentRequest): Pod {
-    const pod = this.#options.ledger.get<Pod>(podKey({ namespace, name }));
+    const pod = this.#options.ledger.get<Pod>(podKey({ namespace, name })) ??
+      this.#staticPod({ namespace, name });
     if (!pod) throw new AppError("not_found", `pods "${name}" not found`);
     if (uid !== undefined && uid !== pod.metadata.uid) {
       throw new AppError("conflict", `pods "${name}": the uid is ${pod.metadata.uid}, not ${uid}`);
@@ -252,6 +262,22 @@ export class DurableIntents implements Intents, SiteActs {
       );
     }
     return pod;
+  }
+
+  #staticPod({ namespace, name }: { namespace: string; name: string }): Pod | undefined {
+    return this.#options.staticPods?.()?.find(({ metadata }) =>
+      metadata.namespace === namespace && metadata.name === name
+    );
+  }
+
+  #isStatic({ metadata: { namespace = "", name = "", uid } }: Pod): boolean {
+    return this.#staticPod({ namespace, name })?.metadata.uid === uid;
+  }
+
+  /** What is here now of what an intent is about. */
+  #held(intent: SiteIntent, isLocal = false): KubeObject | undefined {
+    if (isLocal && intent.verb !== "set_twin") return this.#staticPod(intent.pod);
+    return this.#options.ledger.get<KubeObject>(heldKey(intent));
   }
 
   #newRow(
@@ -280,8 +306,9 @@ export class DurableIntents implements Intents, SiteActs {
     await this.#mutex.run(id, async () => {
       const before = this.#rows.get(id);
       if (!before) return; // decided long ago and forgotten
-      const row = change(before);
-      const isNews = row.intent.verb === "restart" && row.carriedOut && !before.carriedOut;
+      const row = decidedHere(change(before));
+      const isNews = row.intent.verb === "restart" && row.carriedOut && !before.carriedOut &&
+        !row.isLocal;
       if (isNews) await this.#commitReported(row);
       else await this.#options.store.commit([putRow(row)]);
       this.#rows.set(id, row);
@@ -302,10 +329,10 @@ export class DurableIntents implements Intents, SiteActs {
     const rows = [...this.#rows.values()];
     const decided = rows.filter((row) => row.decision);
     const surplus = decided.slice(0, Math.max(0, decided.length - DECIDED_INTENTS_MAX));
-    const victims = surplus.filter(({ intent, order }) => {
+    const victims = surplus.filter(({ intent, order, isLocal }) => {
       if (intent.verb === "set_twin") return true;
       const { uid } = intent.pod;
-      const held = this.#options.ledger.get<Pod>(podKey(intent.pod));
+      const held = this.#held(intent, isLocal);
       if (held?.metadata.uid !== uid) return true;
       return rows.filter(isOfPod).some((row) => row.intent.pod.uid === uid && row.order > order);
     });
@@ -323,6 +350,12 @@ export class DurableIntents implements Intents, SiteActs {
 function restartable(pod: Pod): string[] {
   const sidecars = (pod.spec.initContainers ?? []).filter((c) => c.restartPolicy === "Always");
   return [...pod.spec.containers, ...sidecars].map((c) => c.name);
+}
+
+/** What is no business of the cloud's is over when it is done. */
+function decidedHere(row: IntentRow): IntentRow {
+  if (!row.isLocal || !row.carriedOut || row.decision) return row;
+  return { ...row, decision: { kind: "merged", reason: "a static pod is this machine's own" } };
 }
 
 const REPLACED: Decision = { kind: "merged", reason: "a later edit at the site took its place" };

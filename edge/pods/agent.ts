@@ -272,6 +272,12 @@ export class PodAgent {
     }
   }
 
+  /** Pods of this machine's own files; undefined before the files have been looked at. */
+  staticPods(): readonly Pod[] | undefined {
+    if (!this.#statics) return [];
+    return this.#statics.settled ? this.#statics.pods() : undefined;
+  }
+
   /** A session with the cloud has begun: it is told of the static pods anew. */
   cloudIsBack(): void {
     this.#reconciler.retellStatics();

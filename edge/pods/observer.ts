@@ -42,6 +42,19 @@ interface Seen {
   containerPrint: string;
 }
 
+/** What the runtime lists of one pod. */
+export interface Listing {
+  sandboxes: readonly PodSandbox[];
+  containers: readonly Container[];
+}
+
+export interface Scan {
+  /** Pods of this node that look different. */
+  changed: PodRef[];
+  /** By uid; there when everything was listed. */
+  listed?: ReadonlyMap<string, Listing>;
+}
+
 export class RuntimeObserver {
   readonly #runtime: ContainerRuntime;
   readonly #nodeName: string;
@@ -55,10 +68,10 @@ export class RuntimeObserver {
   }
 
   /**
-   * Pods of this node that look different. `ended` asks for ended containers alone, which costs
-   * next to nothing while all is well; `all` for everything.
+   * `ended` asks for ended containers alone, which costs next to nothing while all is well; `all`
+   * for everything.
    */
-  async scan(what: "ended" | "all", signal: AbortSignal): Promise<PodRef[]> {
+  async scan(what: "ended" | "all", signal: AbortSignal): Promise<Scan> {
     const changed = new Map<string, PodRef>();
     if (what === "ended") {
       const state = { state: ContainerState.CONTAINER_EXITED };
@@ -69,23 +82,33 @@ export class RuntimeObserver {
           changed.set(seen.ref.uid, seen.ref);
         }
       }
-      return [...changed.values()];
+      return { changed: [...changed.values()] };
     }
     const [sandboxes, containers] = await Promise.all([
       this.#runtime.listPodSandbox({}, signal),
       this.#runtime.listContainers({}, signal),
     ]);
-    this.#compare(containers, "containerPrint", changed);
-    this.#compare(sandboxes, "sandboxPrint", changed);
-    return [...changed.values()];
+    const containersOf = this.#byPod(containers);
+    const sandboxesOf = this.#byPod(sandboxes);
+    this.#compare(containersOf, "containerPrint", changed);
+    this.#compare(sandboxesOf, "sandboxPrint", changed);
+    const uids = [...sandboxesOf.keys(), ...containersOf.keys()];
+    const listed = new Map(uids.map((uid) => [uid, {
+      sandboxes: sandboxesOf.get(uid) ?? [],
+      containers: containersOf.get(uid) ?? [],
+    }]));
+    return { changed: [...changed.values()], listed };
+  }
+
+  #byPod<T extends Container | PodSandbox>(items: readonly T[]): Map<string, T[]> {
+    return Map.groupBy(items.filter((i) => this.#isOurs(i)), (i) => i.labels[LABEL.podUid]!);
   }
 
   #compare(
-    items: readonly (Container | PodSandbox)[],
+    byPod: ReadonlyMap<string, (Container | PodSandbox)[]>,
     which: "containerPrint" | "sandboxPrint",
     changed: Map<string, PodRef>,
   ): void {
-    const byPod = Map.groupBy(items.filter((i) => this.#isOurs(i)), (i) => i.labels[LABEL.podUid]!);
     for (const [uid, mine] of byPod) {
       const seen = this.#seenOf(refOf(mine[0]!.labels));
       const print = printOf(mine);
@@ -116,9 +139,11 @@ export class RuntimeObserver {
     return seen;
   }
 
-  async observe(ref: PodRef, signal: AbortSignal): Promise<ObservedPod> {
+  /** `listed` in place of a first list: by whoever knows that nothing was done since. */
+  async observe(ref: PodRef, signal: AbortSignal, listed?: Listing): Promise<ObservedPod> {
     for (let tries = 0; tries < OBSERVE_TRIES; tries++) {
-      const observed = await this.#observeOnce(ref, signal);
+      const listing = tries === 0 && listed ? listed : await this.#list(ref, signal);
+      const observed = await this.#observeOnce(ref, listing, signal);
       if (observed) return observed;
     }
     // To take it as absent would be to run it twice.
@@ -127,18 +152,26 @@ export class RuntimeObserver {
     });
   }
 
-  /** Undefined when something went away between the list and the question about it. */
-  async #observeOnce(ref: PodRef, signal: AbortSignal): Promise<ObservedPod | undefined> {
+  async #list(ref: PodRef, signal: AbortSignal): Promise<Listing> {
     const labelSelector = { [LABEL.podUid]: ref.uid };
-    const [sandboxList, containerList] = await Promise.all([
+    const [sandboxes, containers] = await Promise.all([
       this.#runtime.listPodSandbox({ labelSelector }, signal),
       this.#runtime.listContainers({ labelSelector }, signal),
     ]);
+    return { sandboxes, containers };
+  }
+
+  /** Undefined when something went away between the list and the question about it. */
+  async #observeOnce(
+    ref: PodRef,
+    listing: Listing,
+    signal: AbortSignal,
+  ): Promise<ObservedPod | undefined> {
     // A runtime may have answered with more than it was asked for.
     const mine = (item: { labels: Record<string, string>; annotations: Record<string, string> }) =>
       this.#isOurs(item) && item.labels[LABEL.podUid] === ref.uid;
-    const listedSandboxes = sandboxList.filter(mine);
-    const listed = containerList.filter(mine);
+    const listedSandboxes = listing.sandboxes.filter(mine);
+    const listed = listing.containers.filter(mine);
     const seen = this.#seenOf(ref);
     const [sandboxes, containers] = await Promise.all([
       Promise.all(listedSandboxes.map((s) => this.#sandbox(s, seen, signal))),

@@ -19,7 +19,7 @@ import type { Images } from "./images.ts";
 import { containerHash } from "./marks.ts";
 import type { NodeView } from "./node_view.ts";
 import type { ObservedPod } from "./observed.ts";
-import type { RuntimeObserver } from "./observer.ts";
+import type { Listing, RuntimeObserver } from "./observer.ts";
 import { planPod, type PodPlan, type Waiting } from "./plan.ts";
 import { heldWaiting, isCarriedOut, markReplaced, victimsOf, withSiteGrace } from "./plan_site.ts";
 import {
@@ -130,14 +130,17 @@ export class PodWorker {
   }
 
   /** Throws only what is not this pod's own trouble: an abort, a lost runtime, a bug. */
-  async pass(shutdown: AbortSignal): Promise<void> {
+  async pass(shutdown: AbortSignal, listed?: Listing): Promise<void> {
     this.#interrupt = new AbortController();
     const patient = AbortSignal.any([shutdown, this.#interrupt.signal]);
     this.wakeAtMs = undefined;
     try {
       for (let steps = 0; !this.ended; steps++) {
         const spins = steps >= STEPS_MAX;
-        const outcome = spins ? { ok: false } : await this.#step({ shutdown, patient });
+        const outcome = spins ? { ok: false } : await this.#step(
+          { shutdown, patient },
+          steps === 0 ? listed : undefined,
+        );
         if (spins) this.#log.warn("Pod does not come to rest", { ...this.ref });
         if (!outcome) return;
         if (outcome.ok) {
@@ -161,9 +164,10 @@ export class PodWorker {
   /** One observation and what follows from it; undefined when there is nothing (more) to do. */
   async #step(
     signals: { shutdown: AbortSignal; patient: AbortSignal },
+    listed: Listing | undefined,
   ): Promise<Outcome | undefined> {
     const pod = this.#pod;
-    const seen = await this.#deps.observer.observe(this.ref, signals.shutdown);
+    const seen = await this.#deps.observer.observe(this.ref, signals.shutdown, listed);
     // Nobody else records this pod's status: it is read, and decoded, once.
     const before = this.#previous();
     if (pod && await this.#refused(pod, seen, before)) return undefined;

@@ -16,6 +16,7 @@ import type { PodRef } from "../../shared/wire/report.ts";
 import type { ContainerRuntime } from "../cri/port.ts";
 import type { Ledger } from "../meta/port.ts";
 import { LABEL } from "./marks.ts";
+import type { Listing } from "./observer.ts";
 import { PodWorker, type WorkerDeps } from "./pod_worker.ts";
 import { sourceKeys } from "./sources.ts";
 import { isStaticUid } from "./static_pods/static_file.ts";
@@ -52,6 +53,8 @@ interface Slot {
   sources: string;
   /** Acts of the site that change what shall run. */
   acts: string;
+  /** As a scan has just listed it, with no pass under way since before. */
+  listed?: Listing | undefined;
 }
 
 export class Reconciler {
@@ -278,7 +281,11 @@ export class Reconciler {
 
   async #scan(full: boolean, signal: AbortSignal): Promise<void> {
     const { observer, clock, scanMs } = this.#options;
-    for (const ref of await observer.scan(full ? "all" : "ended", signal)) {
+    // None of these begins a pass before the scan is over: the loop that starts passes is here.
+    const idle = [...this.#slots].filter(([, { busy }]) => !busy);
+    const { changed, listed } = await observer.scan(full ? "all" : "ended", signal);
+    for (const [uid, slot] of idle) slot.listed = listed?.get(uid);
+    for (const ref of changed) {
       const slot = this.#slots.get(ref.uid);
       if (!slot) {
         this.#takeOrphan(ref);
@@ -314,7 +321,8 @@ export class Reconciler {
   #startDue(scope: TaskScope): void {
     const nowMs = this.#options.clock.monotonicMs();
     for (const [uid, slot] of this.#slots) {
-      const { worker } = slot;
+      const { worker, listed } = slot;
+      slot.listed = undefined; // holds for this moment only
       if (worker.ended && !worker.pod && !slot.busy) {
         this.#slots.delete(uid);
         if (isStaticUid(uid)) this.#ledgerChanged();
@@ -325,13 +333,13 @@ export class Reconciler {
       slot.dirty = false;
       if (worker.ended) continue;
       slot.busy = true;
-      scope.spawn(`pod ${uid}`, (s) => this.#passOnce(slot, s));
+      scope.spawn(`pod ${uid}`, (s) => this.#passOnce(slot, s, listed));
     }
   }
 
-  async #passOnce(slot: Slot, signal: AbortSignal): Promise<void> {
+  async #passOnce(slot: Slot, signal: AbortSignal, listed: Listing | undefined): Promise<void> {
     try {
-      await slot.worker.pass(signal);
+      await slot.worker.pass(signal, listed);
     } catch (error) {
       if (error instanceof InvariantError) throw error;
       // whatever a call said while everything was ending: the end is not a failure

@@ -1,4 +1,5 @@
-import { assertEquals } from "@std/assert";
+import { assertEquals, assertRejects } from "@std/assert";
+import { AppError } from "../../shared/errors.ts";
 import type { Pod } from "../../shared/k8s/types.ts";
 import { SeededRandom } from "../../shared/random.ts";
 import { MemoryStore } from "../../shared/store/memory_store.ts";
@@ -32,6 +33,7 @@ class ActNode implements AsyncDisposable {
       ledger,
       clock,
       random: new SeededRandom(this.store.lastSequence + 1),
+      staticPods: () => this.node.agent.staticPods(),
     });
     this.node.siteActs = this.intents;
     this.node.startAgent();
@@ -207,4 +209,30 @@ Deno.test("the grace of a restart may be shorter than the pod's", async () => {
   const atMs = node.clock.monotonicMs();
   await act.carriedOut(await act.ask("restart", "slow", { graceSeconds: 3 }));
   assertEquals(Math.round((node.clock.monotonicMs() - atMs) / 1_000), 3);
+});
+
+Deno.test("a static pod is restarted here, over a crash too, and no cloud is told", async () => {
+  await using act = await ActNode.start();
+  const { node } = act;
+  node.staticDir = `${node.dir}/static`;
+  await Deno.mkdir(node.staticDir);
+  await Deno.writeTextFile(
+    `${node.staticDir}/web.json`,
+    JSON.stringify(testPod("web", FOREVER, (pod) => pod.metadata = { name: "web" })),
+  );
+  await act.crash();
+  const name = "web-edge-1";
+  await node.clock.until(() => act.started(name) === 1, { withinMs: 60_000 });
+  await assertRejects(() => act.ask("remove", name), AppError, "ends when its file is removed");
+  const intent = await act.ask("restart", name);
+  await act.crash();
+  await act.intents.settle();
+  assertEquals(act.intents.get(intent.id)?.state, "pending");
+  await act.carriedOut(intent);
+  await node.clock.until(() => act.started(name) === 2, { withinMs: 60_000 });
+  assertEquals(act.intents.get(intent.id)?.state, "merged");
+  assertEquals(act.store.list("outbox/v1").length, 0);
+  await act.crash();
+  await node.clock.advance(20_000);
+  assertEquals(act.started(name), 2);
 });

@@ -2,6 +2,7 @@ import { assertEquals, assertMatch } from "@std/assert";
 import { join } from "@std/path";
 import { stringify } from "yaml";
 import type { Pod } from "../../shared/k8s/types.ts";
+import { must, run } from "../support/process.ts";
 import { until } from "../support/until.ts";
 import { podManifest } from "./manifests.ts";
 import { siteTest } from "./site_test_case.ts";
@@ -41,6 +42,21 @@ siteTest("static pods run from files, and are shown by mirrors", async ({ site, 
       (pod) => pod.metadata.uid !== first.metadata.uid && pod.status?.phase === "Running",
     );
     assertEquals(containerOf(again), containerOf(first));
+  });
+
+  await t.step("it is restarted at the site, and only there", async () => {
+    const { programs, edgeDir } = site;
+    const words = (verb: string) => [verb, "pod", MIRROR, "--data-dir", edgeDir];
+    assertMatch(await must(programs.edge, words("restart")), /restarted/);
+    const before = containerOf(first);
+    first = await site.podIs(
+      MIRROR,
+      "restarted",
+      (pod) => pod.status?.phase === "Running" && containerOf(pod) !== before,
+    );
+    const refused = await run(programs.edge, words("delete"));
+    assertEquals(refused.code, 1);
+    assertMatch(refused.stderr, /is a static pod: it ends when its file is removed/);
   });
 
   await t.step("it comes back with no cloud at all", async () => {
