@@ -102,16 +102,10 @@ export class DeviceWorld {
       : this.#wantedDevice(protocol, key, name);
   }
 
-  /** Key of the model a device is told after. */
-  modelOf(key: string): string | undefined {
-    const model = this.#entries.get(key)?.model;
-    return model ? modelKeyOf(nameOf(key).namespace, model) : undefined;
-  }
-
   #wantedModel(protocol: string, key: string, { namespace, name }: DeviceName) {
-    if (!this.#models.get(protocol)?.has(key)) return undefined;
     const model = this.#model(namespace, name);
-    if (!model) return HOLD;
+    if (!model) return this.#isNamed(key) ? HOLD : undefined;
+    if (!this.#models.get(protocol)?.has(key)) return undefined;
     const message = toModelMessage(model);
     const bytes = modelBytes(message);
     return { kind: "model" as const, message, digest: digestOf(bytes), bytes: bytes.length };
@@ -119,10 +113,12 @@ export class DeviceWorld {
 
   #wantedDevice(protocol: string, key: string, device: DeviceName) {
     const entry = this.#entries.get(key);
-    if (entry?.protocol !== protocol) return undefined;
+    if (!entry) return undefined;
+    // without its model it may not even be known what it speaks
+    if (entry.model && !this.#model(device.namespace, entry.model)) return HOLD;
+    if (entry.protocol !== protocol) return undefined;
     const definition = this.#twins?.definition(device);
     if (!definition || !this.#twins) return undefined;
-    if (entry.model && !this.#model(device.namespace, entry.model)) return HOLD;
     const message = toDeviceMessage({
       definition,
       device: this.#objects.get<Device>(objectKey(GVR.devices, device.namespace, device.name)),
@@ -130,6 +126,11 @@ export class DeviceWorld {
     });
     const bytes = deviceBytes(message);
     return { kind: "device" as const, message, digest: digestOf(bytes), bytes: bytes.length };
+  }
+
+  #isNamed(key: string): boolean {
+    for (const counts of this.#models.values()) if (counts.has(key)) return true;
+    return false;
   }
 
   #model(namespace: string, name: string): DeviceModel | undefined {

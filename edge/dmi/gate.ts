@@ -39,8 +39,8 @@ export class Gate {
   /** Resolves with what gives the place back; throws "exhausted". */
   async enter(end: () => void): Promise<() => void> {
     const { servedMax, waitingMax, monotonicMs } = this.#options;
+    if (this.#taken >= servedMax) this.#endOldest();
     if (this.#taken >= servedMax) {
-      this.#endOldest();
       if (this.#waiting.length >= waitingMax) {
         this.#refused++;
         const max = servedMax + waitingMax;

@@ -33,8 +33,11 @@ export class DeviceNode {
   readonly outbox: DurableOutbox;
   readonly engine: TwinEngine;
 
-  private constructor(store: DurableStore) {
+  readonly #protocol: string;
+
+  private constructor(store: DurableStore, protocol: string) {
     this.store = store;
+    this.#protocol = protocol;
     this.ledger = new DurableLedger(store);
     this.outbox = new DurableOutbox({ store, clock });
     this.engine = new TwinEngine({ store, clock, ledger: this.ledger, outbox: this.outbox });
@@ -42,15 +45,18 @@ export class DeviceNode {
   }
 
   /** As the edge opens them; `storeDir` is its store. */
-  static async open(storeDir: string): Promise<DeviceNode> {
-    const node = new DeviceNode(await openStore({ dir: storeDir, disk: new DenoDisk(), clock }));
+  static async open(storeDir: string, protocol = "modbus"): Promise<DeviceNode> {
+    const store = await openStore({ dir: storeDir, disk: new DenoDisk(), clock });
+    const node = new DeviceNode(store, protocol);
     await node.engine.sync();
     return node;
   }
 
   /** Desired state with so many devices of one model, as the cloud would send it. */
   async fill(devices: number): Promise<void> {
-    const items = [modelItem(), ...Array.from({ length: devices }, (_, i) => deviceItem(i))];
+    const protocol = this.#protocol;
+    const all = Array.from({ length: devices }, (_, i) => deviceItem(i, protocol));
+    const items = [modelItem(protocol), ...all];
     for (let at = 0; at < items.length; at += BATCH) {
       const upserts = items.slice(at, at + BATCH);
       const digest = inventoryDigest([...this.ledger.inventory(), ...upserts]);
@@ -80,13 +86,13 @@ export class DeviceNode {
   }
 }
 
-function modelItem(): DesiredItem {
+function modelItem(protocol: string): DesiredItem {
   const model: DeviceModel = {
     apiVersion: "devices.kubeedge.io/v1beta1",
     kind: "DeviceModel",
     metadata: { namespace: NAMESPACE, name: "sensor", uid: "model", resourceVersion: "1" },
     spec: {
-      protocol: "modbus",
+      protocol,
       properties: Array.from({ length: PROPERTIES }, (_, i) => ({
         name: propertyName(i),
         description: `register ${i}`,
@@ -102,7 +108,7 @@ function modelItem(): DesiredItem {
   return { key, uid: "model", resourceVersion: "1", object: model };
 }
 
-function deviceItem(index: number): DesiredItem {
+function deviceItem(index: number, protocolName: string): DesiredItem {
   const name = deviceName(index);
   const uid = `00000000-0000-4000-8000-${String(index).padStart(12, "0")}`;
   const device: Device = {
@@ -112,12 +118,12 @@ function deviceItem(index: number): DesiredItem {
     spec: {
       deviceModelRef: { name: "sensor" },
       nodeName: "bench",
-      protocol: { protocolName: "modbus", configData: { ip: `10.0.${index >> 8}.${index & 255}` } },
+      protocol: { protocolName, configData: { ip: `10.0.${index >> 8}.${index & 255}` } },
       properties: Array.from({ length: PROPERTIES }, (_, i) => ({
         name: propertyName(i),
         collectCycle: 10_000,
         reportCycle: 60_000,
-        visitors: { protocolName: "modbus", configData: { register: "Holding", offset: i } },
+        visitors: { protocolName, configData: { register: "Holding", offset: i } },
       })),
     },
   };
