@@ -30,6 +30,7 @@ import { HubServer } from "./hub/server.ts";
 import { AdminAuthenticator, loadAdminToken } from "./pki/admin_token.ts";
 import { localNames, openPki } from "./pki/pki.ts";
 import { openTokenSigner } from "./pki/token_signer.ts";
+import type { Rules } from "./rules/rules.ts";
 
 const DAY_MS = 86_400_000;
 
@@ -44,6 +45,8 @@ export interface CloudAddresses {
   api: string;
   hub: string;
   admin: string;
+  /** Where rules take requests; absent where that is off. */
+  rest?: string;
 }
 
 const log = roomLogger("cloud");
@@ -88,14 +91,14 @@ async function serve(
     identities: pki.enrollment,
     openHub: (options) => new HubServer({ ...options, tls: hubTls }),
   }, stack);
-  const { store, api, hub, lossGuard } = cloud;
+  const { store, api, hub, lossGuard, rules } = cloud;
   const scope = stack.use(new TaskScope(signal));
   await cloud.start(scope);
 
   const serverTls = { cert: tls.certificate, key: tls.privateKey, ca: pki.authority.certificate };
   const addresses = await listen(
     config,
-    { api, hub, store, lossGuard, clock, tls: serverTls },
+    { api, hub, store, lossGuard, rules, clock, tls: serverTls },
     stack,
   );
   const caCertificate = pki.authority.certificate;
@@ -109,10 +112,11 @@ async function serve(
 }
 
 interface Listening extends AdminSources {
+  rules: Rules;
   tls: { cert: string; key: string; ca: string };
 }
 
-/** Opens the three listeners; each is closed by the stack. */
+/** Opens the listeners; each is closed by the stack. */
 async function listen(
   config: CloudConfig,
   sources: Listening,
@@ -126,12 +130,21 @@ async function listen(
   stack.defer(() => hub.close());
   const admin = serveAdmin(config.admin.listen, sources);
   stack.defer(() => admin.close());
+  const rest = openRest(config.rest.listen, sources);
+  if (rest) stack.defer(() => rest.close());
   const { address } = apiBound;
   return {
     api: `https://${reachable({ hostname: address.host, port: address.port })}`,
     hub: reachable({ hostname: hubBound.host, port: hubBound.port }),
     admin: `http://${admin.address}`,
+    ...(rest ? { rest: `https://${reachable(parseAddress(rest.address))}` } : {}),
   };
+}
+
+function openRest(listen: string, { rules, tls, clock }: Listening): HttpListener | undefined {
+  if (listen === "") return undefined;
+  const handler = (request: Request) => rules.fetch(request);
+  return openHttpListener({ listen, handler, tls: { cert: tls.cert, key: tls.key }, clock });
 }
 
 interface AdminSources {

@@ -26,6 +26,8 @@ import type { HubOptions } from "./hub/hub.ts";
 import type { NodeIdentities, NodeSessions } from "./hub/port.ts";
 import { inProcessKube } from "./kube/in_process.ts";
 import { Informer } from "./kube/informer.ts";
+import { buildRules } from "./rules_room.ts";
+import type { Rules } from "./rules/rules.ts";
 import { NodeTunnel } from "./tunnel/node_tunnel.ts";
 
 /** The machine under the rooms; `H` is the hub with what carries its calls. */
@@ -50,6 +52,7 @@ export interface Cloud<H> {
   api: ApiServer;
   controllers: Controllers;
   hub: H;
+  rules: Rules;
   /** Runs the controllers in `scope`; resolves when every projection is served. */
   start(scope: TaskScope): Promise<void>;
 }
@@ -82,10 +85,13 @@ export async function assembleCloud<H extends { readonly sessions: NodeSessions 
   });
   stack.defer(() => api.close());
   const controllers = buildControllers(config, ports, { api, store, lossGuard });
+  const kube = inProcessKube(api.fetchAs(SYSTEM));
+  const sessions = () => late.hub?.sessions;
+  const rules = buildRules({ api, kube, store, clock, random, sessions });
   const hub = ports.openHub({
     identities,
     source: controllers.desired,
-    sink: controllers.sink,
+    sink: rules.before(controllers.sink),
     openTunnel: () => new NodeTunnel(),
     clock,
     random,
@@ -98,10 +104,12 @@ export async function assembleCloud<H extends { readonly sessions: NodeSessions 
     api,
     controllers,
     hub,
+    rules,
     start: async (scope) => {
       scope.spawn("disk", (signal) => probeDisk(store, clock, signal));
       scope.spawn("controllers", (signal) => controllers.run(signal));
       await controllers.ready(scope.signal);
+      await rules.start(scope);
     },
   };
 }

@@ -24,6 +24,8 @@ export interface CloudConfig {
     names: string[];
   };
   admin: { listen: string };
+  /** Where rules take requests, with TLS: HOST:PORT, KubeEdge has 9443; "" for nowhere. */
+  rest: { listen: string };
   nodes: {
     /** From the end of a session to the node's Ready=Unknown, seconds. */
     graceSeconds: number;
@@ -37,6 +39,7 @@ export const cloudConfigSchema: Parser<CloudConfig> = section<CloudConfig>({
   api: section<CloudConfig["api"]>({ listen: address("0.0.0.0:6443") }),
   hub: section<CloudConfig["hub"]>({ listen: address("0.0.0.0:10000"), names: list(text()) }),
   admin: section<CloudConfig["admin"]>({ listen: address("127.0.0.1:10080") }),
+  rest: section<CloudConfig["rest"]>({ listen: address("") }),
   nodes: section<CloudConfig["nodes"]>({
     graceSeconds: whole(10, 0, 3_600),
     certificateDays: whole(365, 1, 3_650),

@@ -66,6 +66,8 @@ export class KubeReportSink implements ReportSink {
         case "image_prepull":
           return await this.#options.prePulls?.apply(node, report, signal) ??
             dropped("there are no pre-pull jobs here");
+        case "rule_message": // taken by cloud/rules, before it comes here
+          return dropped("there are no rules here");
       }
     } catch (error) {
       return verdictOn(error, report, signal);

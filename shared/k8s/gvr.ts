@@ -31,6 +31,8 @@ export const GVR = {
   devices: devices("devices"),
   deviceModels: devices("devicemodels"),
   deviceStatuses: devices("devicestatuses"),
+  rules: { group: "rules.kubeedge.io", version: "v1", resource: "rules" },
+  ruleEndpoints: { group: "rules.kubeedge.io", version: "v1", resource: "ruleendpoints" },
   imagePrePullJobs: {
     group: "operations.kubeedge.io",
     version: "v1alpha2",

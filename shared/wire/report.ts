@@ -6,6 +6,7 @@ import { AppError } from "../errors.ts";
 import type { DeviceStatusBody } from "../k8s/devices.ts";
 import { PREPULL_IMAGES_MAX, type PrePullImage, type PrePullResult } from "../k8s/prepull.ts";
 import type { Event, Node, Pod, PodStatus } from "../k8s/types.ts";
+import { parseRuleMessage, type RuleMessage } from "./rule_message.ts";
 import { parseSiteIntent, type SiteIntent } from "./site_intent.ts";
 
 export interface PodRef {
@@ -34,7 +35,9 @@ export type Report =
   /** What somebody at the site asked for; the cloud merges it by the rules of ADR 0009. */
   | { kind: "intent"; intent: SiteIntent }
   /** What came of the images of a pre-pull job on this node. */
-  | { kind: "image_prepull"; job: JobRef; result: PrePullResult };
+  | { kind: "image_prepull"; job: JobRef; result: PrePullResult }
+  /** A message of an application, for the rules that take it. */
+  | { kind: "rule_message"; message: RuleMessage };
 
 export type ReportKind = Report["kind"];
 
@@ -71,10 +74,12 @@ export function parseReport(value: unknown): Report {
         job: parseJob(record.job, "report.job"),
         result: parsePrePull(record.result, "report.result"),
       };
+    case "rule_message":
+      return { kind: "rule_message", message: parseRuleMessage(record.message) };
     default:
       throw invalid(
         "report.kind",
-        "pod_status, pod_gone, node, event, device_status, intent or image_prepull",
+        "pod_status, pod_gone, node, event, device_status, intent, image_prepull or rule_message",
         record.kind,
       );
   }

@@ -76,6 +76,10 @@ function toLine(report: Report): ReportLine {
       const change = `${pulled}/${images.length} images pulled`;
       return { kind, about: `pre-pull job ${job.name}`, change };
     }
+    case "rule_message": {
+      const { topic, payload } = report.message;
+      return { kind, about: `topic ${topic}`, change: `message of ${payload.byteLength} bytes` };
+    }
     case "node":
       return { kind, about: `node ${report.node.metadata.name ?? ""}`, change: "status" };
     case "event": {
