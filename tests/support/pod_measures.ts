@@ -15,6 +15,8 @@ import { until } from "./until.ts";
 /** USER_HZ, the unit of process times in /proc, on every Linux there is. */
 const TICKS_PER_SECOND = 100;
 const WAIT_MS = 300_000;
+/** Between two looks at all pods: each costs the edge some milliseconds of what is measured. */
+const LOOK_MS = 100;
 /** Pods that are sent at once. */
 const SENDERS = 8;
 
@@ -115,7 +117,7 @@ export async function startOffline(site: Site): Promise<number> {
   await until(async () => {
     const ids = (await edgePods(site)).filter(runs).flatMap(idsOf);
     return ids.filter((id) => !before.has(id)).length === count;
-  }, { what: `${count} pods Running anew`, timeoutMs: WAIT_MS, everyMs: 20 });
+  }, { what: `${count} pods Running anew`, timeoutMs: WAIT_MS, everyMs: LOOK_MS });
   return clock.monotonicMs() - startMs;
 }
 
