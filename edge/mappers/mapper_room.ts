@@ -31,6 +31,8 @@ export interface MapperRoomOptions {
   /** Who speaks a protocol, by its name in manifests. */
   protocols?: (name: string) => Protocol | undefined;
   connectionsMax?: number;
+  /** Told how late each cycle began, for those who measure. */
+  onCycle?: (lateMs: number) => void;
 }
 
 interface Mapped {
@@ -48,7 +50,7 @@ export class MapperRoom implements Mappers {
 
   constructor(options: MapperRoomOptions) {
     this.#options = options;
-    this.#scheduler = new Scheduler(options.clock);
+    this.#scheduler = new Scheduler(options.clock, options.onCycle);
     this.#connections = new Connections(options.connectionsMax);
     this.#protocols = options.protocols ?? protocolOf;
   }

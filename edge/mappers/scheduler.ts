@@ -8,8 +8,7 @@ import { waitAtMost } from "../../shared/async/wait_at_most.ts";
 import type { Clock } from "../../shared/clock.ts";
 
 export interface Job {
-  /** `lateMs`: how long after its time. */
-  run(lateMs: number): void;
+  run(): void;
 }
 
 interface Entry {
@@ -22,6 +21,7 @@ const IDLE_MS = 3_600_000;
 
 export class Scheduler {
   readonly #clock: Clock;
+  readonly #onRun: (lateMs: number) => void;
   readonly #wakeup = new Wakeup();
   readonly #heap: Entry[] = [];
   /** The entry of a job that counts; older ones in the heap are skipped. */
@@ -30,8 +30,10 @@ export class Scheduler {
   #lateMsSum = 0;
   #lateMsMax = 0;
 
-  constructor(clock: Clock) {
+  /** `onRun` is told how late each job was. */
+  constructor(clock: Clock, onRun: (lateMs: number) => void = () => {}) {
     this.#clock = clock;
+    this.#onRun = onRun;
   }
 
   get late(): { meanMs: number; maxMs: number } {
@@ -75,7 +77,8 @@ export class Scheduler {
     this.#runs++;
     this.#lateMsSum += lateMs;
     this.#lateMsMax = Math.max(this.#lateMsMax, lateMs);
-    job.run(lateMs);
+    this.#onRun(lateMs);
+    job.run();
   }
 
   #compact(): void {

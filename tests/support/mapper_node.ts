@@ -39,6 +39,7 @@ export interface NodeProperty {
 export interface MapperNodeOptions {
   external?: ExternalMappers;
   protocols?: (name: string) => Protocol | undefined;
+  onCycle?: (lateMs: number) => void;
 }
 
 export class MapperNode implements AsyncDisposable {
