@@ -49,41 +49,76 @@ export function withUnary(streaming: Transport, options: UnaryOptions): Transpor
       input: MessageInitShape<I>,
     ): Promise<UnaryResponse<I, O>> {
       const request = framed(toBinary(method.input, create(method.input, input)));
-      const path = `/${method.parent.typeName}/${method.name}`;
-      const stream = await options.sessions.request("POST", path, {
-        "content-type": "application/grpc+proto",
-        te: "trailers",
-        ...(timeoutMs === undefined ? {} : { "grpc-timeout": `${Math.ceil(timeoutMs)}m` }),
-      }, {});
-      const done = new AbortController();
+      const limits = new Limits(timeoutMs, signal, clock);
       try {
+        const opening = options.sessions.request("POST", pathOf(method), {
+          "content-type": "application/grpc+proto",
+          te: "trailers",
+          ...(timeoutMs === undefined ? {} : { "grpc-timeout": `${Math.ceil(timeoutMs)}m` }),
+        }, {});
+        const stream = await limits.opened(opening);
         const call = new UnaryCall(stream, options.readMaxBytes);
-        if (timeoutMs !== undefined) {
-          const late = () => call.fail(new ConnectError("too late", Code.DeadlineExceeded));
-          void clock.sleep(timeoutMs, done.signal).then(late, () => {}); // ended by the answer
-        }
-        const onAbort = () => call.fail(new ConnectError("given up", Code.Canceled));
-        signal?.addEventListener("abort", onAbort, { once: true });
-        if (signal?.aborted) onAbort();
+        limits.onOver((error) => call.fail(error));
         stream.end(request);
-        const bytes = await call.answer.finally(() =>
-          signal?.removeEventListener("abort", onAbort)
-        );
+        const bytes = await call.answer;
         const message = fromBinary(method.output, bytes, { readUnknownFields: false });
-        const { parent: service } = method;
-        return {
-          stream: false,
-          service,
-          method,
-          header: NO_HEADERS,
-          trailer: NO_HEADERS,
-          message,
-        };
+        const both = { header: NO_HEADERS, trailer: NO_HEADERS };
+        return { stream: false, service: method.parent, method, message, ...both };
       } finally {
-        done.abort(DONE);
+        limits.end();
       }
     },
   };
+}
+
+function pathOf(method: DescMethodUnary): string {
+  return `/${method.parent.typeName}/${method.name}`;
+}
+
+/** When nobody waits for a call any more: its time is over, or its caller gave it up. */
+class Limits {
+  #fail: ((error: ConnectError) => void) | undefined;
+  #error: ConnectError | undefined;
+  readonly #over = Promise.withResolvers<never>();
+  readonly #done = new AbortController();
+  readonly #signal: AbortSignal | undefined;
+  readonly #onAbort = () => this.#end(new ConnectError("given up", Code.Canceled));
+
+  constructor(timeoutMs: number | undefined, signal: AbortSignal | undefined, clock: Clock) {
+    void this.#over.promise.catch(() => {}); // mostly nobody waits for it any more
+    this.#signal = signal;
+    if (signal?.aborted) this.#onAbort();
+    signal?.addEventListener("abort", this.#onAbort, { once: true });
+    if (timeoutMs === undefined) return;
+    const late = () => this.#end(new ConnectError("too late", Code.DeadlineExceeded));
+    void clock.sleep(timeoutMs, this.#done.signal).then(late, () => {}); // ended by the answer
+  }
+
+  /** A runtime that takes the connection and then stalls holds nobody up. */
+  async opened(opening: Promise<http2.ClientHttp2Stream>): Promise<http2.ClientHttp2Stream> {
+    try {
+      return await Promise.race([opening, this.#over.promise]);
+    } catch (error) {
+      void opening.then((late) => late.close(RST_CANCEL), () => {}); // or it failed, as was said
+      throw error;
+    }
+  }
+
+  onOver(fail: (error: ConnectError) => void): void {
+    this.#fail = fail;
+    if (this.#error) fail(this.#error);
+  }
+
+  end(): void {
+    this.#signal?.removeEventListener("abort", this.#onAbort);
+    this.#done.abort(DONE);
+  }
+
+  #end(error: ConnectError): void {
+    this.#error = error;
+    this.#over.reject(error);
+    this.#fail?.(error);
+  }
 }
 
 /** One request under way: settles once, with the bytes of the answer or with why there is none. */
