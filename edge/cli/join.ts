@@ -47,6 +47,16 @@ export const JOIN_COMMAND: CommandSpec = {
     },
     { name: "mqtt-listen", value: "HOST:PORT", help: "MQTT broker (default 127.0.0.1:1883)" },
     {
+      name: "mqtt-mode",
+      value: "MODE",
+      help: "embedded, external, both or off (default embedded, external with --mqtt-external)",
+    },
+    {
+      name: "mqtt-external",
+      value: "URL",
+      help: "Broker beside the edge, mqtt://HOST:PORT or mqtts://HOST:PORT",
+    },
+    {
       name: "dmi-socket",
       value: "FILE",
       help: "Socket for mappers (default /run/skerry/dmi.sock)",
@@ -105,7 +115,7 @@ function newConfig(
     ...given("runtime-endpoint", "runtime", "endpoint"),
     ...givenPods(invocation),
     api,
-    ...given("mqtt-listen", "mqtt", "listen"),
+    ...givenMqtt(invocation),
     ...given("dmi-socket", "dmi", "socket"),
   }, "");
   parseRuntimeEndpoint(config.runtime.endpoint);
@@ -120,6 +130,18 @@ function givenPods(invocation: Invocation): Record<string, object> {
       ...only("logsDir", invocation.flag("pod-logs-dir")),
       // whoever runs the node later may do so from another folder
       ...only("staticPath", manifests === undefined ? undefined : resolve(manifests)),
+    },
+  };
+}
+
+function givenMqtt(invocation: Invocation): Record<string, object> {
+  const url = invocation.flag("mqtt-external");
+  const mode = invocation.flag("mqtt-mode") ?? (url === undefined ? undefined : "external");
+  return {
+    mqtt: {
+      ...only("listen", invocation.flag("mqtt-listen")),
+      ...only("mode", mode),
+      ...(url === undefined ? {} : { external: { url } }),
     },
   };
 }
