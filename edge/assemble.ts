@@ -298,7 +298,7 @@ function buildStats(
 }
 
 function buildLocalApi(
-  { clock, apiToken, mqtt }: EdgePorts,
+  { clock, apiToken, mqtt, dmi }: EdgePorts,
   { memory, agent, facts, link, stats }: ApiSources,
 ): LocalApi {
   const startedAtMs = clock.monotonicMs();
@@ -311,6 +311,7 @@ function buildLocalApi(
     facts,
     intents: memory.intents,
     devices: () => memory.devices.twins,
+    mappers: () => dmi?.()?.mappers,
     mqtt: () => mqtt?.()?.counts(),
     stats,
     token: apiToken,

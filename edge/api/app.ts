@@ -16,6 +16,7 @@ import type { Intents } from "../intents/port.ts";
 import type { MqttCounts } from "../mqtt/port.ts";
 import type { DeviceName, Twins } from "../twins/port.ts";
 import { accessGuard, type Arrival } from "./access.ts";
+import type { Mappers } from "../dmi/port.ts";
 import { addDevices } from "./devices/routes.ts";
 import { type DeviceWhy, explainDevice } from "./devices/why.ts";
 import { addHistory } from "./history/routes.ts";
@@ -42,6 +43,8 @@ export interface LocalApiOptions {
   intents: Intents;
   /** Undefined while the node has no device. */
   devices?: () => Twins | undefined;
+  /** Those outside this program. */
+  mappers?: () => Mappers | undefined;
   /** Undefined where there is no event bus. */
   mqtt?: () => MqttCounts | undefined;
   /** What node and pods use; without it the paths are not served. */
@@ -248,15 +251,20 @@ function why(pod: Pod, { facts, intents, objects, pods, clock }: LocalApiOptions
 }
 
 function whyDevice(device: DeviceName, options: LocalApiOptions): DeviceWhy {
+  const mappers = options.mappers?.();
   const { facts, intents, objects } = options;
   const twins = options.devices?.();
   const summary = twins?.get(device);
   if (!twins || !summary) {
     throw new AppError("not_found", `devices "${device.namespace}/${device.name}" not found`);
   }
+  const definition = twins.definition(device);
+  const protocol = definition?.protocol.name ?? "";
   return explainDevice({
     device: summary,
-    definition: twins.definition(device),
+    definition,
+    mapper: mappers?.ofProtocol(protocol),
+    refusal: mappers?.refusal(protocol, device),
     twins: twins.twins(device),
     intents: intents.list(),
     link: facts.status().link,

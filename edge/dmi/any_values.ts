@@ -5,9 +5,9 @@
  * KubeEdge's mapper framework drops every Any that is not a String, Bool, Int32, Int64 or Float
  * wrapper, so nothing else is sent. A whole number is an Int64 (no digit lost; the framework writes
  * it as the same JSON as a Float). Any other number is a Float, as at the original: about seven
- * digits. Numbers no Float can hold (1e300, 1e-300) are texts. Objects and lists, for which the original
- * drops the whole device, are texts of JSON; null is left out. Keys are in order: equal
- * configurations have equal bytes.
+ * digits; who needs more writes a text. Numbers no Float can hold (1e300) are texts. Objects and
+ * lists, for which the original drops the whole device, are texts of JSON; null is left out.
+ * Keys are in order: equal configurations have equal bytes.
  */
 import { create } from "@bufbuild/protobuf";
 import {

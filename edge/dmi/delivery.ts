@@ -12,7 +12,7 @@ import { fullJitterMs } from "../../shared/async/backoff.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import { waitAtMost } from "../../shared/async/wait_at_most.ts";
 import { Wakeup } from "../../shared/async/wakeup.ts";
-import type { Clock } from "../../shared/clock.ts";
+import { type Clock, nextTurn } from "../../shared/clock.ts";
 import { errorChain } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
@@ -29,6 +29,8 @@ const AWAY = { initialMs: 200, maxMs: 15_000 };
 const AGAIN = { initialMs: 1_000, maxMs: 300_000 };
 /** Calls without an answer, one after the other, after which the mapper as a whole is let be. */
 const SILENT_MAX = CALLS_MAX;
+/** Devices compared before others get a turn: some milliseconds. */
+const LOOKS_MAX = 50;
 /** Nothing to do: until somebody wakes us. */
 const IDLE_MS = 24 * 3_600_000;
 
@@ -83,8 +85,8 @@ export class Delivery {
       version,
       address,
       connection: this.#connection,
-      devices: this.#options.told.countDevices(),
-      waiting: new Set([...this.#due, ...this.#underWay]).size,
+      devices: this.#options.told.devices,
+      waiting: this.#due.size + this.#underWay.size,
     };
   }
 
@@ -140,7 +142,10 @@ export class Delivery {
     try {
       while (!scope.signal.aborted) {
         if (this.#paused === 0 && this.#isTime() && await this.#connected(scope.signal)) {
-          this.#start(scope);
+          if (this.#start(scope)) {
+            await nextTurn();
+            continue;
+          }
         }
         await waitAtMost(this.#wakeup, this.#options.clock, this.#waitMs(), scope.signal);
       }
@@ -203,13 +208,16 @@ export class Delivery {
     return waitMs;
   }
 
-  /** Starts what may be started now. */
-  #start(scope: TaskScope): void {
+  /** Starts what may be started now; true when others are to have a turn before the rest. */
+  #start(scope: TaskScope): boolean {
+    let looks = 0;
     for (const phase of PHASES) {
       let blocked = false;
       for (const key of this.#due) {
-        if (this.#underWay.size >= CALLS_MAX) return;
+        if (this.#underWay.size >= CALLS_MAX) return false;
+        if (key.startsWith("d/") !== (phase === "device")) continue;
         if (this.#underWay.has(key) || !this.#isRipe(key)) continue;
+        if (++looks > LOOKS_MAX) return true;
         const wanted = this.#options.wanted(key);
         if (!this.#differs(key, wanted)) {
           this.#due.delete(key);
@@ -222,8 +230,9 @@ export class Delivery {
         scope.spawn("call of a mapper", (signal) => this.#tell(key, wanted, signal));
       }
       // the next phase builds on what this one tells
-      if (blocked || this.#isUnderWay(phase)) return;
+      if (blocked || this.#isUnderWay(phase)) return false;
     }
+    return false;
   }
 
   #isUnderWay(phase: Phase): boolean {
@@ -269,7 +278,7 @@ export class Delivery {
     }
   }
 
-  /** A mapper may know more or less than we think: told of what it has, or to change what it lacks. */
+  /** A mapper may know more or less than we think: then it is told the other way. */
   async #callEitherWay(
     client: MapperClient,
     call: MapperCall,
@@ -303,7 +312,10 @@ export class Delivery {
     const { clock, random } = this.#options;
     const attempt = (this.#troubles.get(key)?.attempt ?? 0) + 1;
     const delayMs = AGAIN.initialMs / 2 + fullJitterMs(AGAIN, attempt, random);
-    if (attempt === 1) log.warn("Mapper refuses", { ...this.#facts(), key, call, message });
+    // of many, the first speaks for all
+    if (this.#troubles.size === 0) {
+      log.warn("Mapper refuses", { ...this.#facts(), key, call, message });
+    }
     const untilMs = clock.monotonicMs() + delayMs;
     this.#troubles.set(key, { attempt, untilMs, call, message });
     this.#due.add(key);

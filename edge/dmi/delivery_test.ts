@@ -105,7 +105,7 @@ class World implements AsyncDisposable {
   }
 }
 
-Deno.test("models come first, then devices; what is desired is an update, reports are none", async () => {
+Deno.test("models come first, then devices; a desired value is an update", async () => {
   await using world = await World.start("a", "b");
   await world.settled();
   const [model, ...devices] = world.mapper.take();
@@ -156,7 +156,7 @@ Deno.test("what changes while the mapper is away is told once, as it is then", a
   assertEquals(world.mapper.take(), ["update_device a"]);
 });
 
-Deno.test("a registration with data makes everything known, and ends what was under way", async () => {
+Deno.test("a registration with data makes all of it known", async () => {
   await using world = await World.start("a", "b");
   await world.settled();
   world.mapper.take();

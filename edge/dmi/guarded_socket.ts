@@ -1,8 +1,9 @@
 /**
  * A connection to a mapper's socket that ends where the mapper says GOAWAY. The nghttp2 in Deno 2.9
  * fails an assertion, and with it ends the whole process, on a GOAWAY (any mapper sends one when it
- * stops in good order) on a connection that has carried calls. HTTP/2 takes only a true socket, so
- * the bytes go through a pair of Unix sockets in a private folder that is gone once they are joined;
+ * stops in good order) on a connection that has carried calls. HTTP/2 takes only a true socket,
+ * so the bytes go through a pair of Unix sockets, in a private folder that is gone once they are
+ * joined;
  * on their way the frames are counted off, and a GOAWAY is never let through: calls under way fail
  * as they do when a mapper dies, and are made again.
  */

@@ -1,6 +1,6 @@
 /**
- * Client of one mapper: gRPC over the mapper's own Unix socket, one connection, opened by whoever
- * needs it first and anew after it was lost. Nothing is repeated here; errors say whether the mapper
+ * Client of one mapper: gRPC over the mapper's own Unix socket, one connection, opened by
+ * `connect`, also after it was lost. Nothing is repeated here; outcomes say whether the mapper
  * answered ("refused"), was silent ("silent"), or could not be reached ("away").
  */
 import {
@@ -73,6 +73,7 @@ export class GrpcMapperClient implements MapperClient {
   }
 
   async connect(signal: AbortSignal): Promise<string | undefined> {
+    if (this.isConnected) return undefined;
     try {
       const given = AbortSignal.any([signal, this.#closed.signal]);
       this.#socket ??= await openGuardedSocket(this.#address, given);

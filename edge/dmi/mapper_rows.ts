@@ -25,16 +25,16 @@ export function readMappers(store: Store): MapperRecord[] {
 export class Told {
   readonly #store: Store;
   readonly #protocol: string;
-  readonly #digests: Map<string, string>;
+  readonly #digests = new Map<string, string>();
+  #devices = 0;
 
   constructor(store: Store, protocol: string) {
     this.#store = store;
     this.#protocol = encodeURIComponent(protocol);
     const prefix = `${this.#protocol}/`;
-    this.#digests = new Map(
-      store.list<string>(TOLD_BUCKET, { prefix })
-        .map(({ key, value }) => [key.slice(prefix.length), value]),
-    );
+    for (const { key, value } of store.list<string>(TOLD_BUCKET, { prefix })) {
+      this.#put(key.slice(prefix.length), value);
+    }
   }
 
   get(key: string): string | undefined {
@@ -45,10 +45,8 @@ export class Told {
     return this.#digests.keys();
   }
 
-  countDevices(): number {
-    let count = 0;
-    for (const key of this.#digests.keys()) if (key.startsWith("d/")) count++;
-    return count;
+  get devices(): number {
+    return this.#devices;
   }
 
   /** Undefined: it was told that it is gone. */
@@ -68,8 +66,8 @@ export class Told {
       if (this.#digests.get(key) !== digest) ops.push(this.#op(key, digest));
     }
     await this.#store.commit(ops);
-    for (const key of gone) this.#digests.delete(key);
-    for (const [key, digest] of digests) this.#digests.set(key, digest);
+    for (const key of gone) this.#put(key, undefined);
+    for (const [key, digest] of digests) this.#put(key, digest);
   }
 
   #op(key: string, digest: string | undefined): StoreOp {
@@ -78,7 +76,9 @@ export class Told {
   }
 
   #put(key: string, digest: string | undefined): void {
+    const before = this.#digests.size;
     if (digest === undefined) this.#digests.delete(key);
     else this.#digests.set(key, digest);
+    if (key.startsWith("d/")) this.#devices += this.#digests.size - before;
   }
 }

@@ -1,6 +1,6 @@
 /**
- * DMI as other rooms see it: which mappers have registered, and how each of them is. A mapper stands
- * for a protocol; the newest registration counts.
+ * DMI as other rooms see it: which mappers have registered, and how each of them is. A mapper
+ * stands for a protocol; the newest registration counts.
  */
 import type { KubeObject } from "../../shared/k8s/types.ts";
 

@@ -1,8 +1,8 @@
 /**
- * The Unix socket DMI is served on: made with its folder, mode 0660 (the group `skerry`, where there
- * is one), given up by nobody. What a program that was killed left behind is removed; a path that
- * somebody else serves, or that is no socket, is left alone and tried again, and so is a socket that
- * was deleted under us.
+ * The Unix socket DMI is served on: made with its folder, mode 0660 (of the group `skerry`, where
+ * there is one). What a program that was killed left behind is removed; a path that somebody else
+ * serves, or that is no socket, is left alone and tried again. A socket that was deleted under us
+ * is made anew.
  *
  *     closed -> listening -> (file gone) closed -> ...      closed -> problem -> (5 s) closed
  */

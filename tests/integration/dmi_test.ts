@@ -1,6 +1,6 @@
 /**
- * DMI with a mapper in a process of its own, and the edge in another: both killed and started again,
- * at random's worst moments, and nothing is lost or told twice.
+ * DMI with a mapper in a process of its own, and the edge in another: both are killed and started
+ * again, and nothing is lost or told twice.
  */
 import net from "node:net";
 import { join } from "@std/path";

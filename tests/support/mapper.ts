@@ -1,6 +1,6 @@
 /**
- * A mapper as a program of its own: serves DeviceMapperService on its socket, registers at the edge,
- * and writes every call it gets as one line. `--register no` only serves; `--hang NAME` never
+ * A mapper as a program of its own: serves DeviceMapperService on its socket, registers at the
+ * edge, and writes every call it gets as one line. `--register no` only serves; `--hang NAME` never
  * answers calls for that device; `--late MS` registers so long before it listens.
  */
 import net from "node:net";

@@ -4,6 +4,7 @@
  */
 import type { Intent } from "../../intents/port.ts";
 import type { DeviceDefinition, DeviceSummary, TwinView } from "../../twins/port.ts";
+import type { MapperRefusal, MapperStatus } from "../../dmi/port.ts";
 import type { LinkStatus } from "../port.ts";
 import { stamp } from "./views.ts";
 
@@ -29,6 +30,10 @@ export interface DeviceWhySources {
   link: Pick<LinkStatus, "state">;
   /** The node holds the model the device names. */
   holdsModel: boolean;
+  /** The mapper outside this program that speaks the device's protocol. */
+  mapper?: MapperStatus | undefined;
+  /** What that mapper did not take of the device. */
+  refusal?: MapperRefusal | undefined;
 }
 
 /** Properties named one by one. */
@@ -40,6 +45,7 @@ export function explainDevice(sources: DeviceWhySources): DeviceWhy {
   const { namespace, name, life } = sources.device;
   const reasons = [
     ...modelReasons(sources),
+    ...mapperReasons(sources),
     ...lifeReasons(sources),
     ...siteReasons(sources),
     ...pendingReasons(sources),
@@ -72,7 +78,27 @@ function modelReasons({ device, definition, holdsModel, link }: DeviceWhySources
   return reasons;
 }
 
-function lifeReasons({ device, definition, twins }: DeviceWhySources): DeviceReason[] {
+/** A protocol without such a mapper may have a built-in one, which says for itself how it is. */
+function mapperReasons({ mapper, refusal }: DeviceWhySources): DeviceReason[] {
+  if (!mapper) return [];
+  const { protocol, name, connection, waiting } = mapper;
+  const who = `Mapper ${name || protocol} of protocol ${protocol}`;
+  if (connection.kind === "away") {
+    const message = `${who} does not answer since ${stamp(connection.sinceMs)} ` +
+      `(${connection.problem}); what it is to be told waits.`;
+    return [{ code: "MapperAway", message }];
+  }
+  if (refusal) {
+    const message = `${who} did not take ${refusal.call}: ${refusal.message}.`;
+    return [{ code: "MapperRefuses", message }];
+  }
+  if (connection.kind === "known" && waiting > 0) {
+    return [{ code: "MapperNotReached", message: `${who} has not been reached yet.` }];
+  }
+  return [];
+}
+
+function lifeReasons({ device, definition, twins, mapper }: DeviceWhySources): DeviceReason[] {
   const { life, lastSeenMs } = device;
   if (ALIVE.includes(life.state)) return [];
   const since = stamp(life.stateAtMs);
@@ -82,9 +108,11 @@ function lifeReasons({ device, definition, twins }: DeviceWhySources): DeviceRea
   }
   const never = life.lastOnlineMs === undefined && !twins.some(({ reported }) => reported);
   if (never && lastSeenMs === undefined) {
-    const message = `Nothing was ever reported of it. Who speaks ${
-      definition?.protocol.name || "its protocol"
-    } must report by MQTT, DMI, a built-in mapper or the local API.`;
+    const speaks = definition?.protocol.name || "its protocol";
+    const message = mapper
+      ? `Nothing was ever reported of it; its mapper is ${mapper.name || speaks}.`
+      : `Nothing was ever reported of it, and no mapper for ${speaks} has registered by DMI. Who ` +
+        "speaks it must report by MQTT, DMI, a built-in mapper or the local API.";
     return [{ code: "NeverReported", message }];
   }
   const last = life.lastOnlineMs === undefined ? "" : `, last online ${stamp(life.lastOnlineMs)}`;
