@@ -131,6 +131,7 @@ export class EdgeFactsView implements EdgeFacts {
       { name: "acts", ok: actsProblem === undefined, ...because(actsProblem) },
       { name: "runtime", ok: ready, ...(ready ? {} : because(message)) },
       { name: "dmi", ok: dmiProblem === undefined, ...because(dmiProblem), minor: true },
+      ...brokerChecks(this.#sources.mqtt()),
     ];
   }
 
