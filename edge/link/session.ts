@@ -104,6 +104,8 @@ export class LinkSession {
    */
   async run(signal: AbortSignal): Promise<never> {
     const scope = new TaskScope(signal);
+    // a transport that takes nothing any more must not hold a sender, and with it the session
+    scope.signal.addEventListener("abort", () => this.#outgoing.end(), { once: true });
     const welcomed = new AbortController();
     scope.spawn("welcome", (s) => this.#limitWelcome(AbortSignal.any([s, welcomed.signal])));
     scope.spawn("read", (s) => this.#read(scope, welcomed, s));
