@@ -37,6 +37,8 @@ export class Site implements AsyncDisposable {
   readonly dir: string;
   readonly nodeName: string;
   readonly programs: Programs;
+  /** Of edges started from now on. */
+  edgeEnv: Record<string, string> = {};
   readonly #options: SiteOptions;
   #containerd: Containerd | undefined;
   #relay: Relay | undefined;
@@ -159,7 +161,7 @@ export class Site implements AsyncDisposable {
   /** Starts the edge and waits until its local API listens. */
   async startEdge(): Promise<void> {
     const addresses = await forgetAddresses(this.edgeDir);
-    this.#edge = await this.#start("edge", this.programs.edge, this.edgeRunArgs());
+    this.#edge = await this.#start("edge", this.programs.edge, this.edgeRunArgs(), this.edgeEnv);
     const found = await this.#edge.waitForJson(addresses, START_TIMEOUT_MS);
     this.#edgeClient = new EdgeClient(found);
   }
@@ -251,8 +253,8 @@ export class Site implements AsyncDisposable {
     stack.defer(async () => void await this.#edge?.stop());
   }
 
-  #start(name: string, command: string, args: string[]): Promise<Child> {
-    return startChild({ name, command, args, logDir: join(this.dir, "logs") });
+  #start(name: string, command: string, args: string[], env = {}): Promise<Child> {
+    return startChild({ name, command, args, env, logDir: join(this.dir, "logs") });
   }
 }
 
