@@ -21,7 +21,7 @@ const SMALL_HEAP = ["--liftoff-only", "--max-semi-space-size=1", "--optimize-for
 
 /**
  * The edge goes without the two middle compilers, whose code stays in memory; what is hot is still
- * optimised. `gc` is for the one trim after the start (edge/trim.ts).
+ * optimised. `gc` is for the trims after the start and after bursts (edge/trim.ts).
  */
 const V8_FLAGS: Readonly<Record<string, readonly string[]>> = {
   edge: [...SMALL_HEAP, "--no-sparkplug", "--no-maglev", "--expose-gc"],
