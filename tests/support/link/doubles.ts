@@ -34,11 +34,36 @@ export class EmptySource {
 
 export class CountingSink implements ReportSink {
   applied = 0;
+  /** By number, how often each reading was applied; a reading is an event named r0, r1 … */
+  #times = new Uint8Array(1024);
 
-  apply(): Promise<ReportOutcome> {
+  apply(_node: string, report: Report): Promise<ReportOutcome> {
     this.applied++;
+    const name = report.kind === "event" ? report.event.metadata.name ?? "" : "";
+    if (/^r\d{1,8}$/.test(name)) this.#count(Number(name.slice(1)));
     return Promise.resolve({ kind: "applied" });
   }
+
+  /** How many readings were applied, and how many of them more than once. */
+  get readings(): ReadingCounts {
+    const once = this.#times.reduce((sum, times) => sum + Number(times > 0), 0);
+    const twice = this.#times.reduce((sum, times) => sum + Number(times > 1), 0);
+    return { applied: once, twice };
+  }
+
+  #count(i: number): void {
+    if (i >= this.#times.length) {
+      const grown = new Uint8Array(2 * i);
+      grown.set(this.#times);
+      this.#times = grown;
+    }
+    this.#times[i] = Math.min(255, this.#times[i]! + 1); // grown above
+  }
+}
+
+export interface ReadingCounts {
+  applied: number;
+  twice: number;
 }
 
 export class MapLedger implements LinkLedger {

@@ -1,6 +1,7 @@
 /**
  * A hub in a process of its own, for measuring: real listener, real keys, real sessions; reports
- * are counted and forgotten. Arguments: data folder. Writes `<folder>/hub.json` when it listens.
+ * are counted and forgotten. Arguments: data folder. Writes `<folder>/hub.json` when it listens,
+ * and `<folder>/readings.json` when it ends.
  */
 import { HubServer } from "../../../cloud/hub/server.ts";
 import { openPki } from "../../../cloud/pki/pki.ts";
@@ -27,12 +28,13 @@ if (import.meta.main) {
   const ports = { clock: new SystemClock(), random: new SystemRandom() };
   const pki = await openPki({ dataDir: dir, ...ports });
   const authority = pki.authority.certificate;
+  const sink = new CountingSink();
   const hub = new HubServer({
     ...ports,
     tls: { ...await pki.signer.issueHub(), authority },
     identities: pki.enrollment,
     source: new EmptySource(),
-    sink: new CountingSink(),
+    sink,
     openTunnel: () => new NodeTunnel(),
   });
   const { port } = await hub.listen("127.0.0.1:0");
@@ -44,5 +46,10 @@ if (import.meta.main) {
   const server = await pki.signer.issueServer(["127.0.0.1", "localhost"]);
   const facts: HubFacts = { port, token, authority, server };
   await writeFileAtomic(`${dir}/hub.json`, JSON.stringify(facts), 0o600);
-  Deno.addSignalListener("SIGTERM", () => void hub.close().then(() => Deno.exit(0)));
+  Deno.addSignalListener("SIGTERM", () => {
+    const told = hub.close().then(() =>
+      writeFileAtomic(`${dir}/readings.json`, JSON.stringify(sink.readings), 0o600)
+    );
+    void told.then(() => Deno.exit(0), () => Deno.exit(1));
+  });
 }
