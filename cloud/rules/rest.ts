@@ -141,7 +141,7 @@ export class RestEnd {
           method: request.method,
           headers,
           ...(body ? { body } : {}),
-          signal: AbortSignal.any([request.signal, late]),
+          signal: late,
         }),
       );
       counts.succeeded(namespace, rule.name);

@@ -95,7 +95,8 @@ export class Rules {
     if (this.#seen.has(key)) return { kind: "applied" };
     const found = this.#rules().forTopic(node, message.filter);
     if (found.length === 0) return { kind: "dropped", reason: "no rule takes this topic" };
-    const { id, topic, payload } = message;
+    const { id, topic } = message;
+    const payload = Uint8Array.fromBase64(message.payload);
     await this.#mailbox.put(
       found.map(({ namespace, name }) => ({ id, namespace, rule: name, topic, payload })),
     );

@@ -123,7 +123,7 @@ export class EdgeRules {
       throw new AppError("invalid", `Cannot take a message of ${topic}: must be ${limit}`);
     }
     const id = this.#options.random.uuid();
-    const message = { id, filter, topic, payload: new Uint8Array(payload) };
+    const message = { id, filter, topic, payload: new Uint8Array(payload).toBase64() };
     const report = { kind: "rule_message", message } as const;
     await this.#options.outbox.append("telemetry", [{ key: `rule/${id}`, report }]);
   }

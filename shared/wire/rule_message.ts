@@ -10,13 +10,15 @@ export interface RuleMessage {
   /** The filter it was taken by: what rules name, "<namespace>/<topic>". */
   filter: string;
   topic: string;
-  payload: Uint8Array;
+  /** Base64: reports are JSON values. */
+  payload: string;
 }
 
-/** Largest payload of a message: what MQTT clients here send, and reports carry. */
+/** Largest payload of a message, in bytes: what a report carries, in base64. */
 export const RULE_PAYLOAD_BYTES_MAX = 1024 * 1024;
 /** Topics of one node's rules. */
 export const RULE_TOPICS_MAX = 1_000;
+const BASE64_CHARS_MAX = 4 * Math.ceil(RULE_PAYLOAD_BYTES_MAX / 3);
 const TOPIC_CHARS_MAX = 4_096;
 
 /** PUT: which topics the node takes messages of; JSON, a list of filters. */
@@ -35,8 +37,11 @@ export function parseRuleMessage(value: unknown): RuleMessage {
     typeof text === "string" && text !== "" && text.length <= TOPIC_CHARS_MAX
   );
   if (!areTexts) throw invalid("message needs id, filter and topic");
-  if (!(payload instanceof Uint8Array) || payload.byteLength > RULE_PAYLOAD_BYTES_MAX) {
+  if (typeof payload !== "string" || payload.length > BASE64_CHARS_MAX) {
     throw invalid(`message.payload must be at most ${RULE_PAYLOAD_BYTES_MAX} bytes`);
+  }
+  if (!/^[A-Za-z0-9+/]*={0,2}$/.test(payload) || payload.length % 4 !== 0) {
+    throw invalid("message.payload must be base64");
   }
   return { id: String(id), filter: String(filter), topic: String(topic), payload };
 }

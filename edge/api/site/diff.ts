@@ -78,7 +78,8 @@ function toLine(report: Report): ReportLine {
     }
     case "rule_message": {
       const { topic, payload } = report.message;
-      return { kind, about: `topic ${topic}`, change: `message of ${payload.byteLength} bytes` };
+      const bytes = Math.floor(payload.length * 3 / 4); // it is base64
+      return { kind, about: `topic ${topic}`, change: `message of about ${bytes} bytes` };
     }
     case "node":
       return { kind, about: `node ${report.node.metadata.name ?? ""}`, change: "status" };

@@ -1,0 +1,59 @@
+import { assertEquals } from "@std/assert";
+import type { Rule, RuleEndpoint } from "./port.ts";
+import { RuleTable } from "./rule_table.ts";
+
+const endpoints = new Map<string, RuleEndpoint>(
+  [["rest", "rest"], ["bus", "eventbus"], ["service", "servicebus"]].map((
+    [name = "", type = ""],
+  ) => [
+    `default/${name}`,
+    {
+      metadata: { namespace: "default", name },
+      spec: { ruleEndpointType: type, properties: { service_port: "8080" } },
+    },
+  ]),
+);
+
+function rule(name: string, spec: Rule["spec"]): Rule {
+  return { metadata: { namespace: "default", name }, spec };
+}
+
+function fromRest(name: string, path: string, target: string, resource: Record<string, string>) {
+  const spec = { source: "rest", sourceResource: { path }, target, targetResource: resource };
+  return rule(name, spec);
+}
+
+const TABLE = new RuleTable([
+  fromRest("short", "/a/", "bus", { topic: "t" }),
+  fromRest("long", "a/b", "service", { path: "/in" }),
+  fromRest("lost", "c", "nobody", { topic: "t" }),
+  rule("up", {
+    source: "bus",
+    sourceResource: { topic: "up/+", node_name: "n1" },
+    target: "rest",
+    targetResource: { resource: "http://h/x" },
+  }),
+], endpoints);
+
+const CASES: [path: string, rule: string | undefined, suffix?: string][] = [
+  ["a", "short", ""],
+  ["a/x/y", "short", "/x/y"],
+  ["a/b", "long", ""],
+  ["a/b/c", "long", "/c"],
+  ["ab", undefined],
+  ["c", undefined],
+];
+for (const [path, name, suffix] of CASES) {
+  Deno.test(`RuleTable: path ${path} is of ${name ?? "no rule"}`, () => {
+    const found = TABLE.forRest("default", path);
+    assertEquals([found?.rule.name, found?.suffix], [name, suffix]);
+    assertEquals(TABLE.forRest("other", path), undefined);
+  });
+}
+
+Deno.test("RuleTable knows which topics a node takes, and what for", () => {
+  assertEquals(TABLE.topicsOf("n1"), ["default/up/+"]);
+  assertEquals(TABLE.topicsOf("n2"), []);
+  assertEquals(TABLE.forTopic("n1", "default/up/+").map(({ url }) => url), ["http://h/x"]);
+  assertEquals(TABLE.forTopic("n2", "default/up/+"), []);
+});
