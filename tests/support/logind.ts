@@ -1,5 +1,5 @@
 /**
- * A stand-in for logind on a bus of a test's own, and for `systemd-inhibit`: its locks are processes
+ * A stand-in for logind on a bus of a test's own, and for `systemd-inhibit`: locks are processes
  * that write their number into a folder as long as they live.
  */
 import { join } from "@std/path";
