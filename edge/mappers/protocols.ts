@@ -9,6 +9,7 @@ type Load = () => Promise<CreateDriver>;
 const modbus: Load = async () => (await import("./drivers/modbus/driver.ts")).createDriver;
 const http: Load = async () => (await import("./drivers/http.ts")).createDriver;
 const mqtt: Load = async () => (await import("./drivers/mqtt.ts")).createDriver;
+const opcua: Load = async () => (await import("./drivers/opcua.ts")).createDriver;
 const simulator: Load = async () => (await import("./drivers/simulator.ts")).createDriver;
 
 export interface Protocol {
@@ -22,10 +23,11 @@ const NAMES: Readonly<Record<string, readonly string[]>> = {
   modbus: ["modbus", "modbustcp", "modbusrtu", "modbusrtuovertcp"],
   http: ["http", "https", "rest"],
   mqtt: ["mqtt", "mqtts"],
+  opcua: ["opcua"],
   simulator: ["simulator", "virtual", "virtualprotocol"],
 };
 
-const LOADS: Readonly<Record<string, Load>> = { modbus, http, mqtt, simulator };
+const LOADS: Readonly<Record<string, Load>> = { modbus, http, mqtt, opcua, simulator };
 
 const PROTOCOLS: ReadonlyMap<string, Protocol> = new Map(
   Object.entries(LOADS).flatMap(([driver, load]) =>

@@ -1,5 +1,6 @@
 /** Modbus servers that misbehave: the reason is said, and the good device beside them never waits. */
 import { assert } from "@std/assert";
+import { SeededRandom } from "../../shared/random.ts";
 import { MapperNode } from "../support/mapper_node.ts";
 
 type Misbehave = (connection: Deno.TcpConn, request: Uint8Array) => Promise<void>;
@@ -90,7 +91,7 @@ const CASES: Readonly<Record<string, { does: Misbehave; state: string; says: Reg
   },
   noise: {
     does: async (c) => {
-      await c.write(crypto.getRandomValues(new Uint8Array(500)).fill(255, 4, 6));
+      await c.write(new SeededRandom(1).bytes(500).fill(255, 4, 6));
     },
     state: "offline",
     says: /No answer within 300 ms/,

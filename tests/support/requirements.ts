@@ -20,7 +20,8 @@ export type Part =
   | "dbus-daemon"
   | "redis-server"
   | "mariadb"
-  | "mosquitto";
+  | "mosquitto"
+  | "asyncua";
 
 const CNI_DIRS = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"];
 
@@ -58,12 +59,18 @@ const TESTS: Readonly<Record<Part, () => boolean>> = {
   "dbus-daemon": () => onPath("dbus-daemon"),
   "redis-server": () => onPath("redis-server") && onPath("redis-cli"),
   mariadb: () => onPath("mariadbd") && onPath("mariadb-install-db"),
+  asyncua: () => isFile(opcuaPython()),
   mosquitto: () => onPath("mosquitto") && onPath("mosquitto_pub") && onPath("mosquitto_sub"),
 };
 
 /** Where fetched tools are kept, below the checkout and git-ignored. */
 export function toolsDir(): string {
   return decodeURIComponent(new URL("../../.deno/tools", import.meta.url).pathname);
+}
+
+/** The Python whose packages hold an OPC UA server; scripts/setup --tests makes it. */
+export function opcuaPython(): string {
+  return join(toolsDir(), "opcua", "bin", "python3");
 }
 
 /** The parts of `wanted` this machine lacks. */
