@@ -81,7 +81,7 @@ Deno.test("EdgeRules publishes a message once, however often it comes", async ()
   await scope[Symbol.asyncDispose]();
 });
 
-Deno.test("EdgeRules refuses topics that are no list, and calls no service but on a port", async () => {
+Deno.test("EdgeRules refuses topics that are no list, and ports that are none", async () => {
   const { rules, scope } = open(new MemoryStore({ clock: new SimClock() }));
   assertEquals((await rules.handle(put({ a: 1 }))).status, 400);
   assertEquals((await rules.handle(put([""]))).status, 400);
