@@ -21,7 +21,8 @@ export type Part =
   | "redis-server"
   | "mariadb"
   | "mosquitto"
-  | "asyncua";
+  | "asyncua"
+  | "socat";
 
 const CNI_DIRS = ["/usr/lib/cni", "/opt/cni/bin", "/usr/libexec/cni"];
 
@@ -59,6 +60,7 @@ const TESTS: Readonly<Record<Part, () => boolean>> = {
   "dbus-daemon": () => onPath("dbus-daemon"),
   "redis-server": () => onPath("redis-server") && onPath("redis-cli"),
   mariadb: () => onPath("mariadbd") && onPath("mariadb-install-db"),
+  socat: () => onPath("socat"),
   asyncua: () => isFile(opcuaPython()),
   mosquitto: () => onPath("mosquitto") && onPath("mosquitto_pub") && onPath("mosquitto_sub"),
 };
