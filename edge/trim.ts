@@ -96,7 +96,8 @@ function tryTrim(): void {
 /** Trims now; gives the size of the mappings dropped. Throws where the C library cannot be had. */
 export function trim(): number {
   const gc: unknown = Reflect.get(globalThis, "gc"); // there with --expose-gc, which a build sets
-  if (typeof gc === "function") gc();
+  // the flavor that also compacts: a heap full of holes gives no pages back
+  if (typeof gc === "function") gc({ type: "major", flavor: "last-resort" });
   const libc = Deno.dlopen("libc.so.6", {
     madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
     malloc_trim: { parameters: ["usize"], result: "i32" },
