@@ -1,13 +1,13 @@
 /**
- * `deno task bench dmi [DEVICES, default 1 000]`: twins reported over DMI by a mapper (this process)
- * to the compiled edge, durable before the answer: many twins in one call, one twin in each, and one
- * connection for each call as KubeEdge's mapper framework makes them. How long a registration with
- * all devices takes.
+ * `deno task bench dmi [DEVICES, default 1 000]`: twins reported over DMI by a mapper (this
+ * process) to the compiled edge, durable before the answer: many twins in one call, one twin in
+ * each, and one connection for each call as KubeEdge's mapper framework makes them. How long a
+ * registration with all devices takes.
  */
 import net from "node:net";
 import { join } from "@std/path";
 import { type Client, createClient } from "@connectrpc/connect";
-import { createGrpcTransport } from "@connectrpc/connect-node";
+import { createGrpcTransport, Http2SessionManager } from "@connectrpc/connect-node";
 import { SystemClock } from "../../shared/clock.ts";
 import { DeviceManagerService } from "../../shared/gen/v1beta1/api_pb.ts";
 import { deviceName, DeviceNode, NAMESPACE, PROPERTIES } from "../../tests/support/device_node.ts";
@@ -45,7 +45,7 @@ export async function run({ workDir, args, signal }: BenchOptions): Promise<Benc
   });
   try {
     await edge.waitForJson(join(workDir, "addresses.json"), 60_000);
-    const client = clientOf(socket);
+    const client = clientOf(sessionsOf(socket));
     const metrics: Metric[] = [
       await benchRegister(client, workDir),
       ...await benchReports(client, { devices, calls: BATCH_CALLS, inFlight: 8, many: true }),
@@ -109,7 +109,9 @@ async function benchReports(client: DmiClient, load: Load): Promise<Metric[]> {
 async function benchDialing(socket: string, devices: number): Promise<Metric> {
   const beginMs = clock.monotonicMs();
   for (let i = 0; i < DIALED_CALLS; i++) {
-    await clientOf(socket, 1).reportDeviceStatus(requestOf(i + 7, devices, false));
+    const sessions = sessionsOf(socket);
+    await clientOf(sessions).reportDeviceStatus(requestOf(i + 7, devices, false));
+    sessions.abort();
   }
   const seconds = (clock.monotonicMs() - beginMs) / 1_000;
   return { name: "one after the other, dialed anew", value: DIALED_CALLS / seconds, unit: "1/s" };
@@ -128,15 +130,14 @@ function requestOf(index: number, devices: number, many: boolean) {
   };
 }
 
-function clientOf(socket: string, idleConnectionTimeoutMs = 60_000): DmiClient {
-  return createClient(
-    DeviceManagerService,
-    createGrpcTransport({
-      baseUrl: "http://localhost",
-      idleConnectionTimeoutMs,
-      nodeOptions: { createConnection: () => net.connect(socket) },
-    }),
-  );
+function sessionsOf(socket: string): Http2SessionManager {
+  const createConnection = () => net.connect(socket);
+  return new Http2SessionManager("http://localhost", {}, { createConnection });
+}
+
+function clientOf(sessionManager: Http2SessionManager): DmiClient {
+  const baseUrl = "http://localhost";
+  return createClient(DeviceManagerService, createGrpcTransport({ baseUrl, sessionManager }));
 }
 
 function configOf(dataDir: string, socket: string): string {
