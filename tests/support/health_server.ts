@@ -19,7 +19,7 @@ export class HealthServer implements AsyncDisposable {
       this.#sessions.add(session);
       session.on("close", () => this.#sessions.delete(session));
     });
-    this.#server.on("stream", (stream) => {
+    this.#server.on("stream", (stream: http2.ServerHttp2Stream) => {
       const chunks: Uint8Array[] = [];
       stream.on("data", (chunk: Uint8Array) => chunks.push(chunk));
       stream.on("end", () => this.#answer(stream, chunks));
