@@ -1,6 +1,6 @@
 /**
- * When the properties of a device are due. Those with the same cycles go together, and all cycles of
- * a device count from one moment, so that what falls together is read together. Pure.
+ * When the properties of a device are due. Those with the same cycles go together, and all cycles
+ * of a device count from one moment, so that what falls together is read together. Pure.
  */
 import type { PropertyDefinition } from "../twins/port.ts";
 import type { Point } from "./port.ts";

@@ -1,7 +1,7 @@
 /**
  * What is desired of a device and not yet known to be so there. After a connection it is compared
- * with what the device says, and written only where it differs; when it changes, it is written. What
- * was written is read back. What the device refuses is tried again, ever less often.
+ * with what the device says, and written only where it differs; when it changes, it is written.
+ * What was written is read back. What the device refuses is tried again, ever less often.
  */
 import type { Clock } from "../../shared/clock.ts";
 import { errorChain, isAppError } from "../../shared/errors.ts";

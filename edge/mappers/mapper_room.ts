@@ -1,7 +1,7 @@
 /**
- * The devices of this node whose protocol is spoken here: follows the twins, begins a device when it
- * comes, ends it when it goes or when a mapper of its own registers for its protocol, and begins it
- * anew when what it is made of has changed.
+ * The devices of this node whose protocol is spoken here: follows the twins, begins a device when
+ * it comes, ends it when it goes or when a mapper of its own registers for its protocol, and begins
+ * it anew when what it is made of has changed.
  */
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import { type Changes, Wakeup } from "../../shared/async/wakeup.ts";
@@ -174,7 +174,7 @@ export class MapperRoom implements Mappers {
     const made = load().then((create) => create({ clock, random, ...(bus ? { bus } : {}) }));
     this.#drivers.set(driver, made);
     // a library that cannot be loaded now may be later
-    made.catch(() => this.#drivers.delete(driver));
+    void made.catch(() => this.#drivers.delete(driver));
     return made;
   }
 }

@@ -8,7 +8,7 @@ function count(calls: readonly string[], start: string): number {
   return calls.filter((call) => call.startsWith(start)).length;
 }
 
-Deno.test("a device is read each collect cycle, properties that are due together at once", async () => {
+Deno.test("a device is read each collect cycle, and together what is due together", async () => {
   await using mappers = new MapperWorld();
   const device = mappers.device("a");
   device.values.set("fast", "1").set("also", "2").set("slow", "3");
@@ -72,7 +72,7 @@ Deno.test("after a reconnect only what the device lost is written again", async 
   assertEquals(device.calls.filter((call) => call.startsWith("write")), ["write lost=8"]);
 });
 
-Deno.test("a device that is away is offline with the reason, and tried ever less often", async () => {
+Deno.test("a device that is away is offline with its reason, and tried less often", async () => {
   await using mappers = new MapperWorld();
   const device = mappers.device("a");
   device.away = true;
@@ -88,7 +88,7 @@ Deno.test("a device that is away is offline with the reason, and tried ever less
   assertEquals(mappers.reported("a", "level"), "1");
 });
 
-Deno.test("a device that hangs delays no other, even when it is deaf to its deadline", async () => {
+Deno.test("a device that hangs delays no other, even one deaf to its deadline", async () => {
   await using mappers = new MapperWorld();
   for (const [name, hangs] of [["slow", true], ["deaf", "deaf"], ["good", false]] as const) {
     const device = mappers.device(name);
@@ -108,7 +108,7 @@ Deno.test("a device that hangs delays no other, even when it is deaf to its dead
   }
 });
 
-Deno.test("a property in trouble makes the device unhealthy and leaves its others alone", async () => {
+Deno.test("a property in trouble makes its device unhealthy, and no other property", async () => {
   await using mappers = new MapperWorld();
   const device = mappers.device("a");
   device.values.set("good", "1").set("bad", new AppError("invalid", "Sensor is broken"));

@@ -1,6 +1,6 @@
 /**
- * The protocols that are spoken here, by the names manifests use. A protocol's code, and the library
- * it needs, is loaded when the first device of it comes.
+ * The protocols that are spoken here, by the names manifests use. A protocol's code, and the
+ * library it needs, is loaded when the first device of it comes.
  */
 import type { CreateDriver } from "./port.ts";
 

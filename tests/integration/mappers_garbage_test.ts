@@ -1,4 +1,4 @@
-/** Modbus servers that misbehave: the reason is said, and the good device beside them never waits. */
+/** Modbus servers that misbehave: the reason is said, and a good device beside them never waits. */
 import { assert } from "@std/assert";
 import { SeededRandom } from "../../shared/random.ts";
 import { MapperNode } from "../support/mapper_node.ts";
@@ -99,7 +99,7 @@ const CASES: Readonly<Record<string, { does: Misbehave; state: string; says: Reg
   "half a frame": {
     does: async (c, request) => {
       await c.write(new Uint8Array([...header(request, 5), 3]));
-      c.closeWrite().catch(() => {}); // the client may be gone
+      await c.closeWrite().catch(() => {}); // the client may be gone
     },
     state: "offline",
     says: /ended/,

@@ -104,7 +104,7 @@ Deno.test("Modbus TCP: what is desired is written, read back, and reported", asy
   }
 });
 
-Deno.test("Modbus TCP: a server that was away is found again, and gets what is desired", async () => {
+Deno.test("Modbus TCP: a server that was away is found and told what is desired", async () => {
   const first = await startServer("tcp");
   const port = first.port;
   await using node = new MapperNode();
@@ -147,7 +147,7 @@ Deno.test("Modbus TCP: a register that is not there is in trouble alone", async 
   }
 });
 
-Deno.test("Modbus RTU over TCP: devices behind one gateway take turns on its one line", async () => {
+Deno.test("Modbus RTU over TCP: devices behind one gateway take turns on its line", async () => {
   const server = await startServer("rtu-over-tcp");
   await using node = new MapperNode();
   try {

@@ -1,4 +1,4 @@
-/** A node with the real twin engine and mappers, in this process, for tests against real servers. */
+/** The real twin engine and mappers in this process, for tests against real servers. */
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import { SystemClock } from "../../shared/clock.ts";
 import { SeededRandom } from "../../shared/random.ts";

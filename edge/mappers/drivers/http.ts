@@ -1,8 +1,8 @@
 /**
  * Devices with an HTTP interface. configData of the device: `url` (or `ip`, `port`), `headers`,
- * `username` and `password`, or `token`. Of a property: `path` or `url`, `method` (GET), `jsonPath`;
- * for writing `writePath` or `writeUrl` (as read), `writeMethod` (PUT), `body` (`{{value}}`),
- * `contentType`. What several properties read from one place is fetched once.
+ * `username` and `password`, or `token`. Of a property: `path` or `url`, `method` (GET),
+ * `jsonPath`; for writing `writePath` or `writeUrl` (as read), `writeMethod` (PUT), `body`
+ * (`{{value}}`), `contentType`. What several properties read from one place is fetched once.
  */
 import { AppError, errorChain } from "../../../shared/errors.ts";
 import { fillTemplate, type JsonPath, parseJsonPath, pick } from "../json_path.ts";

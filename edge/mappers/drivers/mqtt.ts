@@ -113,7 +113,8 @@ function clientConnection(
       });
       for (const [filter, here] of topics) {
         const qos = qosOf(here[0]?.point);
-        client.subscribeAsync(filter, { qos }).catch((error) => {
+        // nobody waits: what it comes to is said of the properties
+        void client.subscribeAsync(filter, { qos }).catch((error) => {
           const reason = new AppError("invalid", `Cannot subscribe: ${errorChain(error)}`);
           for (const { point } of here) say(point.name, reason);
         });

@@ -1,7 +1,7 @@
 /**
  * A line with Modbus devices on it, and the client of modbus-serial that speaks on it. TCP devices
- * have a line each; a serial line, and a gateway that carries RTU over TCP, is shared by all devices
- * behind it, which take turns.
+ * have a line each; a serial line, and a gateway that carries RTU over TCP, is shared by all
+ * devices behind it, which take turns.
  */
 import { Socket } from "node:net";
 import modbusSerial from "modbus-serial";

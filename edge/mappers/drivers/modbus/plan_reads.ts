@@ -1,6 +1,6 @@
 /**
- * Which requests read the properties that are due: neighbours of one kind in one request, small gaps
- * included, because a request costs more than some registers that nobody asked for. Pure.
+ * Which requests read the properties that are due: neighbours of one kind in one request, small
+ * gaps included, because a request costs more than some registers that nobody asked for. Pure.
  */
 import { type Address, isBits, type Register } from "./address.ts";
 

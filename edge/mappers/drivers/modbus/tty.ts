@@ -1,6 +1,7 @@
 /**
- * A serial line as the kernel has it: set up by stty, read only while an answer is awaited, in reads
- * that return after a tenth of a second, so that nothing hangs in the kernel when it is closed.
+ * A serial line as the kernel has it: set up by stty, read only while an answer is awaited, in
+ * reads that return after a tenth of a second, so that nothing hangs in the kernel when it is
+ * closed.
  */
 import { AppError, errorChain } from "../../../../shared/errors.ts";
 import type { Line } from "./address.ts";
