@@ -1,8 +1,8 @@
 /**
  * The broker inside the edge: aedes behind bounds. It speaks MQTT 3.1 and 3.1.1; a client of
- * another version gets the protocol's own refusal. A publication is acknowledged when whoever takes it here
- * has it on disk, in the order a client sent them. A client that does not read is no burden to
- * others: what waits for it is bounded, then it is let go.
+ * another version gets the protocol's own refusal. A publication is acknowledged when whoever takes
+ * it here has it on disk, in the order a client sent them. A client that does not read is no burden
+ * to others: what waits for it is bounded, then it is let go.
  */
 import type { EventEmitter } from "node:events";
 import type { Socket } from "node:net";

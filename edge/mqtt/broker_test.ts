@@ -1,4 +1,6 @@
-/** The embedded broker with a real client over TCP: who is let in, what is held back, what waits. */
+/**
+ * The embedded broker with a real client over TCP: who is let in, what is held back, what waits.
+ */
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
 import { TaskScope } from "../../shared/async/task_scope.ts";
