@@ -1,6 +1,6 @@
 /**
- * `deno task bench kills [ROUNDS] [SEED]`: edge, cloud and runtime of a real site are killed with
- * SIGKILL, alone and together, 200 times and more, under load. Nothing acknowledged may be lost,
+ * `deno task bench kills [ROUNDS] [SEED]`: edge, cloud, runtime and MQTT broker of a real site are
+ * killed with SIGKILL, alone and together, 200 times and more, under load. Nothing acknowledged may be lost,
  * nothing deleted may come back, and pods nobody touched must be the same containers in the end.
  * Programs are compiled ones where SKERRY_PROGRAMS names their folder, else from source.
  */
@@ -9,6 +9,7 @@ import type { Load } from "../../tests/support/kills/load.ts";
 import { PassingPods, SteadyPods } from "../../tests/support/kills/pods.ts";
 import { killRounds, PROGRAMS } from "../../tests/support/kills/rounds.ts";
 import { SiteRestarts } from "../../tests/support/kills/site_edits.ts";
+import { Broker, TwinUpdates } from "../../tests/support/kills/twins.ts";
 import { startSite } from "../../tests/support/site.ts";
 import { type BenchOptions, type BenchResult, median, type Metric } from "./result.ts";
 
@@ -23,14 +24,18 @@ export async function run({ args, signal }: BenchOptions): Promise<BenchResult> 
   const [rounds = ROUNDS, seed = SEED] = args.map(Number);
   const steady = new SteadyPods(STEADY);
   const restarts = new SiteRestarts();
-  const loads: Load[] = [new ApiWrites(), steady, new PassingPods(PASSING), restarts];
-  await using site = await startSite();
+  await using broker = new Broker();
+  await using site = await startSite({ joinFlags: () => broker.joinFlags });
+  await broker.start(site);
+  const twins = new TwinUpdates(broker);
+  const loads: Load[] = [new ApiWrites(), steady, new PassingPods(PASSING), restarts, twins];
   await steady.start(site);
   await restarts.start(site);
+  await twins.start(site);
   const onRound = (done: number) => {
     if (done % TELL_EVERY === 0) console.error(`${done} of ${rounds} rounds`);
   };
-  const options = { rounds, seed, victims: PROGRAMS, loads, signal, onRound };
+  const options = { rounds, seed, victims: [...PROGRAMS, broker], loads, signal, onRound };
   const { kills, readyMs, faults } = await killRounds(site, options);
   for (const fault of faults.slice(0, FAULTS_SHOWN)) console.error(fault);
   if (faults.length > 0) console.error(await site.tails());
