@@ -163,7 +163,9 @@ export class MqttRoom implements EventBus, MqttFacts {
     if (!request) return await this.#apps.take({ topic, payload });
     const by = `mqtt:${who.user === "" ? who.client : who.user}`.slice(0, 200);
     const said = await this.#bus.handle({ request, payload, by });
-    if (said) await answer(said.topic, said.payload);
+    // not waited for: who hears it may be the very client whose next message would wait for this;
+    // it rejects when the broker closes, and then nobody hears
+    if (said) void answer(said.topic, said.payload).catch(() => {});
     // a request is for the bus; who else reads that topic is the broker's matter
   }
 
