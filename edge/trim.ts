@@ -1,9 +1,10 @@
 /**
  * Gives back what only the start, or a burst of work since, needed: garbage, freed but unreturned
  * heap, and the pages of the executable that were touched meanwhile. Rarely, and only when work
- * has come to rest with much more in memory than before it. Of the executable only mappings that never were
- * written are dropped, so that the kernel can bring every page back from the file, as it would
- * under memory pressure. Nothing depends on it: where a part is missing, memory stays as it is.
+ * has come to rest with much more in memory than before it. Of the executable only mappings that
+ * never were written are dropped, so that the kernel can bring every page back from the file, as it
+ * would under memory pressure. Nothing depends on it: where a part is missing, memory stays as it
+ * is.
  */
 import type { Clock } from "../shared/clock.ts";
 import { errorChain } from "../shared/errors.ts";

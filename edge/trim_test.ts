@@ -47,7 +47,7 @@ Deno.test("a process goes on after a trim of its own executable", () => {
   assertEquals(JSON.parse(JSON.stringify({ a: [1, "b"] })), { a: [1, "b"] });
 });
 
-Deno.test("memory is trimmed after the start, and after a burst that has come to rest", async () => {
+Deno.test("memory is trimmed after the start, and after a burst at rest", async () => {
   const MB = 1024 * 1024;
   const clock = new SimClock();
   const trims: number[] = [];

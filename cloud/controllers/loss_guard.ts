@@ -1,8 +1,8 @@
 /**
  * What a cloud may say after its store was damaged. Objects whose records are lost look like
  * deleted ones; a node must not stop work for that. From the damage until an operator accepts the
- * loss, an object counts as deleted only if it was seen here since; every other may have been lost. And
- * an object from before the loss takes no other's place at a node: it may be the older one.
+ * loss, an object counts as deleted only if it was seen here since; every other may have been lost.
+ * And an object from before the loss takes no other's place at a node: it may be the older one.
  *
  *     whole -> (damage) -> guarded -> (accepted) -> whole
  *
@@ -37,7 +37,7 @@ export interface LossGuardOptions {
   hasNodes?: boolean;
 }
 
-/** Of two objects of one name each may be lost for itself; without a uid any of that name counts. */
+/** Of two objects of one name each may be lost; without a uid any of that name counts. */
 type Named = Pick<InventoryEntry, "key"> & Partial<Pick<InventoryEntry, "uid">>;
 
 function idOf({ key, uid }: Named): string {

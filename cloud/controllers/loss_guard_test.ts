@@ -49,7 +49,7 @@ Deno.test("a loss that was accepted is over for good", async () => {
   assertEquals([later.loss, later.mayHaveLost(named("b"))], [undefined, false]);
 });
 
-Deno.test("an object from before the loss may have been outlived, a later one has not", async () => {
+Deno.test("what is older than the loss may have been outlived, what is later has not", async () => {
   const store = damagedStore();
   const guard = await LossGuard.open({ store, clock, accept: false });
   const made = (creationTimestamp: string) => ({ metadata: { name: "a", creationTimestamp } });

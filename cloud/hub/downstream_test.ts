@@ -161,7 +161,7 @@ Deno.test("Downstream leaves with the node what this cloud may have lost", async
   });
 });
 
-Deno.test("Downstream does not replace what a node runs by what damage may have set back", async () => {
+Deno.test("Downstream replaces nothing by what damage may have set back", async () => {
   const source = new OneNode();
   source.mayBeOutlived = ({ metadata }) => metadata.uid === "1";
   source.hold("a:1", "b:1");

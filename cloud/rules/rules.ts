@@ -1,7 +1,7 @@
 /**
  * Rules (rules.kubeedge.io/v1) between the REST end of the cloud, the event buses of nodes,
- * services at nodes, and REST targets. A message without a waiting answer is on disk before it is taken for
- * accepted, and is delivered at least once; each carries an id that stays the same.
+ * services at nodes, and REST targets. A message without a waiting answer is on disk before it is
+ * taken for accepted, and is delivered at least once; each carries an id that stays the same.
  */
 import type { TaskScope } from "../../shared/async/task_scope.ts";
 import type { Clock } from "../../shared/clock.ts";

@@ -1,8 +1,8 @@
 /**
  * `deno task bench kills [ROUNDS] [SEED]`: edge, cloud, runtime and MQTT broker of a real site are
- * killed with SIGKILL, alone and together, 200 times and more, under load. Nothing acknowledged may be lost,
- * nothing deleted may come back, and pods nobody touched must be the same containers in the end.
- * Programs are compiled ones where SKERRY_PROGRAMS names their folder, else from source.
+ * killed with SIGKILL, alone and together, 200 times and more, under load. Nothing acknowledged may
+ * be lost, nothing deleted may come back, and pods nobody touched must be the same containers in
+ * the end. Programs are compiled ones where SKERRY_PROGRAMS names their folder, else from source.
  */
 import { ApiWrites } from "../../tests/support/kills/api_writes.ts";
 import type { Load } from "../../tests/support/kills/load.ts";

@@ -13,7 +13,9 @@ import { DeviceManagerService, DeviceMapperService } from "../../shared/gen/v1be
 
 const flags = parseArgs(Deno.args, { string: ["edge", "listen", "register", "hang", "late"] });
 const clock = new SystemClock();
-const { edge = "", listen = "", hang, late = "0" } = flags;
+const { hang } = flags;
+const [edge, listen] = [String(flags.edge ?? ""), String(flags.listen ?? "")];
+const late = String(flags.late ?? "0");
 
 async function got(call: string, name: string, detail = ""): Promise<void> {
   console.log(`${call} ${name}${detail === "" ? "" : ` ${detail}`}`);
