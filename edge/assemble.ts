@@ -333,7 +333,7 @@ function buildLocalApi(
 
 async function openMemory(
   config: EdgeConfig,
-  { clock, random, disk, storeKey }: EdgePorts,
+  { clock, random, disk, storeKey, dmi }: EdgePorts,
 ): Promise<Memory> {
   const codec = storeKey && new SealingCodec({ key: storeKey, random, isSecret: isSecretRow });
   const store = await openStore({
@@ -378,7 +378,14 @@ async function openMemory(
       twins: () => devices.twins,
     }),
     devices,
-    push: new PushRoom({ devices, store, clock, random, config: config.push }),
+    push: new PushRoom({
+      devices,
+      store,
+      clock,
+      random,
+      config: config.push,
+      hasMapper: (protocol) => dmi?.()?.mappers.ofProtocol(protocol) !== undefined,
+    }),
   };
 }
 

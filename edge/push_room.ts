@@ -22,6 +22,8 @@ export interface PushRoomOptions {
   clock: Clock;
   random: Random;
   config: PushConfig;
+  /** True for a protocol that a mapper outside this program speaks. */
+  hasMapper: (protocol: string) => boolean;
 }
 
 export class PushRoom {
@@ -59,7 +61,7 @@ export class PushRoom {
   }
 
   async #open(twins: Twins): Promise<Push> {
-    const { store, clock, random, config } = this.#options;
+    const { store, clock, random, config, hasMapper } = this.#options;
     const { Push } = await import("./push/push.ts");
     const { openSender } = await import("./push/senders/open.ts");
     const { QUEUE_LIMITS } = await import("./push/queues.ts");
@@ -69,6 +71,7 @@ export class PushRoom {
       store,
       clock,
       random,
+      isMappers: config.mappers === "mapper" ? hasMapper : undefined,
       open: (destination) => openSender(destination, { credentialsFile, style, clock }),
       limits: {
         ...QUEUE_LIMITS,

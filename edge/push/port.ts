@@ -121,6 +121,8 @@ export interface Pushed {
   uid: string;
   property: string;
   type: string;
+  /** Of its device. */
+  protocol: string;
   routes: readonly PushRoute[];
   /** Absent: at each change. */
   cycleMs?: number;

@@ -28,6 +28,8 @@ export interface PushOptions {
   random: Random;
   open: (destination: Destination) => Promise<Sender>;
   limits?: QueueLimits;
+  /** True for protocols whose mapper pushes by itself: asked at each sample. */
+  isMappers?: ((protocol: string) => boolean) | undefined;
 }
 
 export class Push {
@@ -44,7 +46,7 @@ export class Push {
 
   constructor(options: PushOptions) {
     this.#options = options;
-    const { twins, store, clock } = options;
+    const { twins, store, clock, isMappers } = options;
     this.#queues = new PushQueues(store, clock, options.limits);
     this.#table = new RouteTable(twins, (device, problem) => this.#tell(device, problem));
     this.#sampler = new Sampler({
@@ -53,6 +55,7 @@ export class Push {
       clock,
       table: this.#table,
       queues: this.#queues,
+      isMappers,
       onRoutes: () => {
         this.#used = this.#table.destinations();
         this.#tidyUp();

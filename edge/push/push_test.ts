@@ -57,6 +57,8 @@ class PushWorld {
     return made;
   }
 
+  isMappers = false;
+
   put(name: string, properties: Record<string, { path: string; cycleMs?: number }>): void {
     this.world.putDevice(name, (device) => {
       device.spec.properties = Object.entries(properties).map(([property, { path, cycleMs }]) => ({
@@ -75,6 +77,7 @@ class PushWorld {
       clock,
       random: new SeededRandom(1),
       open: this.servers.open,
+      isMappers: () => this.isMappers,
       ...(limits ? { limits } : {}),
     });
     this.#scope = new TaskScope();
@@ -228,5 +231,17 @@ Deno.test("Push delivers a removed device's last, then frees the server's place"
   await test.until("its mark is gone", () => test.world.store.count("push_marks/v1") === 0);
   await test.until("the place is free", () => test.of("one") === undefined);
   assertEquals(test.world.twins.get(named("a")), undefined);
+  await test.stop();
+});
+
+Deno.test("Push leaves to a mapper what a mapper pushes", async () => {
+  const test = await PushWorld.start({ a: { count: { path: "one" } } });
+  test.isMappers = true;
+  await test.world.report("a", { count: "1" });
+  await test.world.clock.advance(1_000);
+  test.isMappers = false;
+  await test.world.report("a", { count: "2" });
+  await test.until("the second is there", () => test.got("one").length > 0);
+  assertEquals(test.got("one"), ["a/count=2"]);
   await test.stop();
 });

@@ -35,6 +35,7 @@ export class RouteTable {
         uid: definition?.uid ?? "",
         property: name,
         type,
+        protocol: definition?.protocol.name ?? "",
         routes,
         ...(cycleMs === undefined ? {} : { cycleMs: Math.max(cycleMs, CYCLE_MS_MIN) }),
       });

@@ -49,6 +49,8 @@ export interface SamplerOptions {
   queues: PushQueues;
   store: Store;
   clock: Clock;
+  /** True for protocols whose mapper pushes by itself. */
+  isMappers?: ((protocol: string) => boolean) | undefined;
   /** Routes have changed. */
   onRoutes: () => void;
 }
@@ -196,8 +198,9 @@ export class Sampler {
 
   /** Adds the property's latest value, unless it was sampled before. */
   #take(pushed: Pushed, batch: Taken[], again: boolean): void {
-    const { twins, store } = this.#options;
+    const { twins, store, isMappers } = this.#options;
     const { device, property, uid, type, routes } = pushed;
+    if (isMappers?.(pushed.protocol)) return;
     const reported = twins.twin(device, property)?.reported;
     if (!reported) return;
     const key = markKey(pushed);
