@@ -4,9 +4,7 @@
  * killed at any await.
  */
 import { isAbsolute, join, resolve } from "@std/path";
-import { removeAddresses, writeAddresses } from "../shared/addresses.ts";
 import { TaskScope } from "../shared/async/task_scope.ts";
-import { Wakeup } from "../shared/async/wakeup.ts";
 import { withResources } from "../shared/async/with_resources.ts";
 import type { Clock } from "../shared/clock.ts";
 import { parseAddress } from "../shared/config.ts";
@@ -16,6 +14,7 @@ import { roomLogger } from "../shared/log.ts";
 import type { Random } from "../shared/random.ts";
 import { DenoDisk } from "../shared/store/deno_disk.ts";
 import { openKeyFile } from "../shared/store/key_file.ts";
+import { AddressFile } from "./address_file.ts";
 import { openApiToken, openLocalTls, skerryGroup } from "./api_files.ts";
 import { assembleEdge, type Edge, type EdgeSettings } from "./assemble.ts";
 import type { EdgeConfig } from "./config.ts";
@@ -120,37 +119,25 @@ async function serve(
     ...(tls ? { apiTls: `https://${tls.address}` } : {}),
     dmi: `unix://${dmi.socket.path}`,
   };
-  await writeAddresses(dataDir, { ...addresses });
-  stack.defer(() => removeAddresses(dataDir));
+  const file = new AddressFile({
+    dataDir,
+    clock,
+    addresses: () => ({ ...addresses, ...mqtt.addresses() }),
+  });
+  await file.write();
+  stack.defer(() => file.remove());
   const scope = stack.use(new TaskScope(signal));
   await edge.start(scope);
   scope.spawn("dmi", (s) => dmi.run(s));
   scope.spawn("mappers", (s) => buildMappers(config, ports, { edge, dmi, mqtt }).run(s));
   scope.spawn("mqtt", (s) => mqtt.run(s));
   // a broker listens when its library is loaded and its port is free: nothing waits for it
-  scope.spawn("addresses", (s) => keepAddresses(dataDir, addresses, mqtt, s));
+  stack.defer(mqtt.changes.subscribe(() => file.wake()));
+  scope.spawn("addresses", (s) => file.run(s));
   scope.spawn("memory", (s) => keepTrimmed(clock, s));
   log.info("Edge runs", { node: config.nodeName, ...addresses });
   onReady(addresses);
   await scope.join();
-}
-
-async function keepAddresses(
-  dataDir: string,
-  addresses: EdgeAddresses,
-  mqtt: MqttRoom,
-  signal: AbortSignal,
-): Promise<void> {
-  const wakeup = new Wakeup();
-  const unsubscribe = mqtt.changes.subscribe(() => wakeup.wake());
-  try {
-    for (;;) {
-      await wakeup.wait(signal);
-      await writeAddresses(dataDir, { ...addresses, ...mqtt.addresses() });
-    }
-  } finally {
-    unsubscribe();
-  }
 }
 
 interface MapperRooms {
