@@ -9,7 +9,7 @@ import { withResources } from "../shared/async/with_resources.ts";
 import type { Clock } from "../shared/clock.ts";
 import { parseAddress } from "../shared/config.ts";
 import { errorChain } from "../shared/errors.ts";
-import { openHttpListener } from "../shared/http_listener.ts";
+import { type HttpListener, openHttpListener } from "../shared/http_listener.ts";
 import { roomLogger } from "../shared/log.ts";
 import type { Random } from "../shared/random.ts";
 import { DenoDisk } from "../shared/store/deno_disk.ts";
@@ -90,28 +90,21 @@ async function serve(
     transport: TLS_TRANSPORT,
     apiToken: token,
     apiProblem: () => acts.problem,
-    dmi: () => dmi && { mappers: dmi.mappers, problem: dmi.socket.problem },
+    dmi: () => dmi.facts,
+    builtIn: () => mappers.mappers,
     mqtt: () => mqtt,
   }, stack);
   const { clock } = ports;
   const dmi: Dmi = buildDmi(config, ports, edge);
   const mqtt: MqttRoom = buildMqtt(config, ports, edge);
+  const mappers: DeviceMappers = buildMappers(config, ports, { edge, dmi, mqtt });
   const server = openHttpListener({
     listen: config.api.listen,
     handler: (request) => edge.api.fetch(request, { tls: false }),
     clock,
   });
   stack.defer(() => server.close());
-  const tls = await acts.make(async () => {
-    const names = tlsNames(config.api.tlsListen);
-    const { certificate: cert, privateKey: key } = await openLocalTls(dataDir, names, ports.random);
-    return openHttpListener({
-      listen: config.api.tlsListen,
-      handler: (request) => edge.api.fetch(request, { tls: true }),
-      tls: { cert, key },
-      clock,
-    });
-  });
+  const tls = await acts.make(() => openTlsListener(config, ports, edge));
   if (tls) stack.defer(() => tls.close());
   await dmi.open();
   const addresses: EdgeAddresses = {
@@ -129,7 +122,7 @@ async function serve(
   const scope = stack.use(new TaskScope(signal));
   await edge.start(scope);
   scope.spawn("dmi", (s) => dmi.run(s));
-  scope.spawn("mappers", (s) => buildMappers(config, ports, { edge, dmi, mqtt }).run(s));
+  scope.spawn("mappers", (s) => mappers.run(s));
   scope.spawn("mqtt", (s) => mqtt.run(s));
   // a broker listens when its library is loaded and its port is free: nothing waits for it
   stack.defer(mqtt.changes.subscribe(() => file.wake()));
@@ -138,6 +131,18 @@ async function serve(
   log.info("Edge runs", { node: config.nodeName, ...addresses });
   onReady(addresses);
   await scope.join();
+}
+
+/** The same API for other machines. */
+async function openTlsListener(
+  { api: { tlsListen: listen }, dataDir }: EdgeConfig,
+  { clock, random }: SystemPorts,
+  { api }: Edge,
+): Promise<HttpListener> {
+  const names = tlsNames(listen);
+  const { certificate: cert, privateKey: key } = await openLocalTls(dataDir, names, random);
+  const handler = (request: Request) => api.fetch(request, { tls: true });
+  return openHttpListener({ listen, handler, tls: { cert, key }, clock });
 }
 
 interface MapperRooms {

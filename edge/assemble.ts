@@ -23,7 +23,7 @@ import { createLocalApi, type LocalApi } from "./api/app.ts";
 import type { EdgeConfig } from "./config.ts";
 import type { ContainerRuntime } from "./cri/port.ts";
 import { DeviceRoom } from "./device_room.ts";
-import type { Mappers } from "./dmi/port.ts";
+import type { DmiFacts } from "./dmi/port.ts";
 import { careForDisk } from "./disk_care.ts";
 import { EdgeFactsView } from "./edge_facts.ts";
 import { HeardLedger } from "./heard_ledger.ts";
@@ -39,6 +39,7 @@ import { DurableLedger } from "./meta/ledger.ts";
 import { DurableOutbox } from "./meta/outbox.ts";
 import { DurablePodRecords } from "./meta/pod_records.ts";
 import { sealSecrets } from "./meta/seal_secrets.ts";
+import type { Mappers as BuiltInMappers } from "./mappers/port.ts";
 import type { EventBus, MqttFacts } from "./mqtt/port.ts";
 import { NodeImages } from "./node/node_images.ts";
 import { NodeReporter } from "./node/node_reporter.ts";
@@ -77,8 +78,10 @@ export interface EdgePorts {
   apiToken?: string | undefined;
   /** Why acts are not possible; undefined when they are. */
   apiProblem?: () => string | undefined;
-  /** Mappers by protocol, and why none can connect. */
-  dmi?: () => { mappers: Mappers; problem: string | undefined } | undefined;
+  /** Mappers by protocol, their calls, and why none can connect. */
+  dmi?: () => DmiFacts | undefined;
+  /** Mappers of this program; undefined while the node has no device. */
+  builtIn?: () => BuiltInMappers | undefined;
   /** The event bus. */
   mqtt?: () => (MqttFacts & EventBus) | undefined;
 }
@@ -298,7 +301,7 @@ function buildStats(
 }
 
 function buildLocalApi(
-  { clock, apiToken, mqtt, dmi }: EdgePorts,
+  { clock, apiToken, mqtt, dmi, builtIn }: EdgePorts,
   { memory, agent, facts, link, stats }: ApiSources,
 ): LocalApi {
   const startedAtMs = clock.monotonicMs();
@@ -312,6 +315,8 @@ function buildLocalApi(
     intents: memory.intents,
     devices: () => memory.devices.twins,
     mappers: () => dmi?.()?.mappers,
+    dmi: () => dmi?.()?.counts(),
+    ...(builtIn ? { builtIn } : {}),
     mqtt: () => mqtt?.()?.counts(),
     stats,
     token: apiToken,

@@ -16,7 +16,8 @@ import type { Intents } from "../intents/port.ts";
 import type { MqttCounts } from "../mqtt/port.ts";
 import type { DeviceName, Twins } from "../twins/port.ts";
 import { accessGuard, type Arrival } from "./access.ts";
-import type { Mappers } from "../dmi/port.ts";
+import type { DmiCounts, Mappers } from "../dmi/port.ts";
+import type { Mappers as BuiltInMappers } from "../mappers/port.ts";
 import { addDevices } from "./devices/routes.ts";
 import { type DeviceWhy, explainDevice } from "./devices/why.ts";
 import { addHistory } from "./history/routes.ts";
@@ -45,6 +46,9 @@ export interface LocalApiOptions {
   devices?: () => Twins | undefined;
   /** Those outside this program. */
   mappers?: () => Mappers | undefined;
+  dmi?: () => DmiCounts | undefined;
+  /** Those of this program; undefined while the node has no device. */
+  builtIn?: () => Pick<BuiltInMappers, "statusOf" | "counts"> | undefined;
   /** Undefined where there is no event bus. */
   mqtt?: () => MqttCounts | undefined;
   /** What node and pods use; without it the paths are not served. */
@@ -86,8 +90,8 @@ export function createLocalApi(options: LocalApiOptions): LocalApi {
   addOwn(app, options);
   if (options.stats) { for (const each of [app, kubelet]) addStats(each, options.stats); }
   addActs(app, options);
-  const { devices = () => undefined, intents } = options;
-  addDevices(app, { devices, intents });
+  const { devices = () => undefined, intents, builtIn } = options;
+  addDevices(app, { devices, intents, mapped: (device) => builtIn?.()?.statusOf(device) });
   addSite(app, options);
   addMethodRefusal(app);
   return {
@@ -195,7 +199,12 @@ function addOwn(app: Hono, options: LocalApiOptions): void {
       facts.status(),
       pods.list(),
       options.process(),
-      { twins: options.devices?.()?.counts(), mqtt: options.mqtt?.() },
+      {
+        twins: options.devices?.()?.counts(),
+        mqtt: options.mqtt?.(),
+        mapped: options.builtIn?.()?.counts(),
+        dmi: options.dmi?.(),
+      },
     );
     return c.text(body, 200, { "content-type": "text/plain; version=0.0.4; charset=utf-8" });
   });
@@ -265,6 +274,7 @@ function whyDevice(device: DeviceName, options: LocalApiOptions): DeviceWhy {
     definition,
     mapper: mappers?.ofProtocol(protocol),
     refusal: mappers?.refusal(protocol, device),
+    mapped: options.builtIn?.()?.statusOf(device),
     twins: twins.twins(device),
     intents: intents.list(),
     link: facts.status().link,

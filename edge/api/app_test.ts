@@ -27,6 +27,17 @@ const STATUS: EdgeStatus = {
   config: { ok: true },
 };
 
+const MAPPED = {
+  devices: 5,
+  connections: 4,
+  reads: 30,
+  writes: 7,
+  skipped: 1,
+  failures: 2,
+  lateMsMean: 0.4,
+  lateMsMax: 12.6,
+};
+
 function pod(name: string, labels: Record<string, string> = {}): Pod {
   return {
     metadata: { name, namespace: "default", uid: `uid-${name}`, labels },
@@ -85,6 +96,8 @@ class World {
         heardGeneration: () => undefined,
       },
       intents: noIntents(),
+      builtIn: () => ({ statusOf: () => undefined, counts: () => MAPPED }),
+      dmi: () => ({ calls: 9, served: 2, waiting: 1, refused: 3, mappers: 1 }),
       token: "secret",
       changes: this.changes,
       process: () => ({ residentBytes: 1, heapUsedBytes: 1, uptimeSeconds: 1 }),
@@ -193,6 +206,21 @@ Deno.test("metrics, status, page and description are served", async () => {
   assertStringIncludes(metrics, 'skerry_disk_written_bytes_total{kind="journal"} 400');
   assertStringIncludes(metrics, "skerry_disk_budget_bytes 500");
   assertStringIncludes(metrics, 'skerry_disk_problem{kind="full"} 1');
+  const ofMappers = metrics.split("\n").filter((line) => /^skerry_(mapper|dmi)_/.test(line));
+  assertEquals(ofMappers, [
+    "skerry_mapper_devices 5",
+    "skerry_mapper_connections 4",
+    "skerry_mapper_reads_total 30",
+    "skerry_mapper_writes_total 7",
+    "skerry_mapper_skipped_total 1",
+    "skerry_mapper_failures_total 2",
+    "skerry_mapper_late_ms_max 13",
+    "skerry_dmi_calls_total 9",
+    'skerry_dmi_calls_in_flight{state="served"} 2',
+    'skerry_dmi_calls_in_flight{state="waiting"} 1',
+    "skerry_dmi_calls_refused_total 3",
+    "skerry_dmi_mappers 1",
+  ]);
   assertEquals((await (await world.get("/v1/status")).json()).link.state, "backoff");
   assertStringIncludes(await (await world.get("/")).text(), "<h1>n1</h1>");
   assertEquals((await (await world.get("/openapi.json")).json()).openapi, "3.0.3");

@@ -1,5 +1,7 @@
 /** Prometheus text of what the edge knows of itself. */
 import type { Pod } from "../../shared/k8s/types.ts";
+import type { DmiCounts } from "../dmi/port.ts";
+import type { MapperCounts } from "../mappers/port.ts";
 import type { TwinCounts } from "../twins/port.ts";
 import type { MqttCounts } from "../mqtt/port.ts";
 import type { EdgeStatus } from "./port.ts";
@@ -10,13 +12,21 @@ export interface ProcessFacts {
   uptimeSeconds: number;
 }
 
+/** Of rooms a node may be without. */
+export interface RoomCounts {
+  twins?: TwinCounts | undefined;
+  mqtt?: MqttCounts | undefined;
+  mapped?: MapperCounts | undefined;
+  dmi?: DmiCounts | undefined;
+}
+
 const LINK_STATES = ["idle", "dialing", "live", "backoff"] as const;
 
 export function renderMetrics(
   status: EdgeStatus,
   pods: Pod[],
   process: ProcessFacts,
-  { twins, mqtt }: { twins?: TwinCounts | undefined; mqtt?: MqttCounts | undefined } = {},
+  { twins, mqtt, mapped, dmi }: RoomCounts = {},
 ): string {
   const out: string[] = [];
   const metric: MetricWriter = (name, type, help, rows) => {
@@ -64,6 +74,8 @@ export function renderMetrics(
   metric("skerry_pods", "gauge", "Pods this node holds, by phase.", podPhases(pods));
   if (twins) twinCounts(twins, metric);
   if (mqtt) mqttCounts(mqtt, metric);
+  if (mapped) mapperCounts(mapped, metric);
+  if (dmi) dmiCounts(dmi, metric);
   metric("process_resident_memory_bytes", "gauge", "Resident memory size in bytes.", [
     ["", process.residentBytes],
   ]);
@@ -190,4 +202,36 @@ function mqttCounts(
   metric("skerry_mqtt_waiting", "gauge", "Messages an external broker has not acknowledged.", [
     ["", waiting],
   ]);
+}
+
+/** The mappers of this program. */
+function mapperCounts(counts: MapperCounts, metric: MetricWriter): void {
+  const { devices, connections, reads, writes, skipped, failures, lateMsMax } = counts;
+  const gauge = (name: string, help: string, value: number) =>
+    metric(`skerry_mapper_${name}`, "gauge", help, [["", value]]);
+  const counter = (name: string, help: string, value: number) =>
+    metric(`skerry_mapper_${name}_total`, "counter", help, [["", value]]);
+  gauge("devices", "Devices a built-in mapper speaks to.", devices);
+  gauge("connections", "Connections of built-in mappers.", connections);
+  counter("reads", "Times a device was read.", reads);
+  counter("writes", "Values written to devices.", writes);
+  counter("skipped", "Cycles that were due while the device's last one still ran.", skipped);
+  counter("failures", "Times a device could not be reached, or was lost.", failures);
+  gauge("late_ms_max", "How late a cycle began at worst, in ms.", Math.round(lateMsMax));
+}
+
+/** The mappers outside this program. */
+function dmiCounts(
+  { calls, served, waiting, refused, mappers }: DmiCounts,
+  metric: MetricWriter,
+): void {
+  metric("skerry_dmi_calls_total", "counter", "Calls of mappers by DMI.", [["", calls]]);
+  metric("skerry_dmi_calls_in_flight", "gauge", "Calls of mappers under way, by state.", [
+    [`{state="served"}`, served],
+    [`{state="waiting"}`, waiting],
+  ]);
+  metric("skerry_dmi_calls_refused_total", "counter", "Calls that came on top of too many.", [
+    ["", refused],
+  ]);
+  metric("skerry_dmi_mappers", "gauge", "Mappers that have registered.", [["", mappers]]);
 }

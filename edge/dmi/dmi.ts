@@ -11,7 +11,7 @@ import { roomLogger } from "../../shared/log.ts";
 import { Gate } from "./gate.ts";
 import { MAPPERS_BUCKET } from "./mapper_rows.ts";
 import type { MapperRegistry, MapperRegistryOptions } from "./mappers.ts";
-import type { DmiSocketStatus, Mappers } from "./port.ts";
+import type { DmiFacts, DmiSocketStatus, Mappers } from "./port.ts";
 import { type DmiHandler, DmiSocket } from "./socket.ts";
 
 /** Calls served at once; each may hold a message of 4 MiB. */
@@ -64,6 +64,12 @@ export class Dmi {
 
   get socket(): DmiSocketStatus {
     return this.#socket.status;
+  }
+
+  get facts(): DmiFacts {
+    const { mappers, socket: { problem } } = this;
+    const counts = () => ({ ...this.#gate.counts, mappers: mappers.list().length });
+    return { mappers, counts, problem };
   }
 
   /** Listens; a failure is in `socket.problem`, and tried again while it runs. */

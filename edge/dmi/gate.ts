@@ -27,18 +27,22 @@ export class Gate {
   /** Places taken; one that is handed over is not free in between. */
   #taken = 0;
   #refused = 0;
+  #calls = 0;
 
   constructor(options: GateOptions) {
     this.#options = options;
   }
 
-  get counts(): { served: number; waiting: number; refused: number } {
-    return { served: this.#taken, waiting: this.#waiting.length, refused: this.#refused };
+  /** `calls` are all that ever came, also those that were refused. */
+  get counts(): { calls: number; served: number; waiting: number; refused: number } {
+    const waiting = this.#waiting.length;
+    return { calls: this.#calls, served: this.#taken, waiting, refused: this.#refused };
   }
 
   /** Resolves with what gives the place back; throws "exhausted". */
   async enter(end: () => void): Promise<() => void> {
     const { servedMax, waitingMax, monotonicMs } = this.#options;
+    this.#calls++;
     if (this.#taken >= servedMax) this.#endOldest();
     if (this.#taken >= servedMax) {
       if (this.#waiting.length >= waitingMax) {

@@ -12,11 +12,11 @@ Deno.test("the gate serves some, lets some wait in order, and refuses the rest",
   await gate.enter(never);
   const third = gate.enter(never);
   await assertRejects(() => gate.enter(never), AppError, "calls at once must be <= 3");
-  assertEquals(gate.counts, { served: 2, waiting: 1, refused: 1 });
+  assertEquals(gate.counts, { calls: 4, served: 2, waiting: 1, refused: 1 });
   leaveFirst();
   leaveFirst(); // a second word of the same call frees nothing
   const leaveThird = await third;
-  assertEquals(gate.counts, { served: 2, waiting: 0, refused: 1 });
+  assertEquals(gate.counts, { calls: 4, served: 2, waiting: 0, refused: 1 });
   leaveThird();
   assertEquals(gate.counts.served, 1);
 });
@@ -33,7 +33,7 @@ Deno.test("a call that holds its place while others wait is ended", async () => 
   leave = await gate.enter(() => leave());
   nowMs = 11;
   await gate.enter(() => {});
-  assertEquals(gate.counts, { served: 1, waiting: 0, refused: 0 });
+  assertEquals(gate.counts, { calls: 2, served: 1, waiting: 0, refused: 0 });
 });
 
 function frame(type: number, payloadBytes: number): Uint8Array {

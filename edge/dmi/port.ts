@@ -41,6 +41,24 @@ export interface Mappers {
   refusal(protocol: string, device: { namespace: string; name: string }): MapperRefusal | undefined;
 }
 
+/** Calls of mappers since the program began, and those of now. */
+export interface DmiCounts {
+  calls: number;
+  served: number;
+  waiting: number;
+  refused: number;
+  /** Protocols a mapper has registered for. */
+  mappers: number;
+}
+
+/** What a node shows of DMI. */
+export interface DmiFacts {
+  mappers: Mappers;
+  counts: () => DmiCounts;
+  /** Why mappers cannot connect. */
+  problem: string | undefined;
+}
+
 /** Where DMI is served, and why it is not. */
 export interface DmiSocketStatus {
   path: string;

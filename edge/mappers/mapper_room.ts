@@ -59,6 +59,10 @@ export class MapperRoom implements Mappers {
     return [...this.#mapped.values()].map(({ device }) => device.status);
   }
 
+  statusOf(device: DeviceName): MappedStatus | undefined {
+    return this.#mapped.get(keyOf(device))?.device.status;
+  }
+
   counts(): MapperCounts {
     const { open, reads, writes, skipped, failures } = this.#connections;
     const { meanMs: lateMsMean, maxMs: lateMsMax } = this.#scheduler.late;

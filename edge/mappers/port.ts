@@ -119,5 +119,7 @@ export interface MapperCounts {
 
 export interface Mappers {
   status(): MappedStatus[];
+  /** Undefined for a device that is not mapped here. */
+  statusOf(device: { namespace: string; name: string }): MappedStatus | undefined;
   counts(): MapperCounts;
 }

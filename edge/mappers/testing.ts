@@ -123,7 +123,7 @@ export class MapperWorld {
   }
 
   status(name: string): MappedStatus | undefined {
-    return this.room.status().find((each) => each.name === name);
+    return this.room.statusOf(named(name));
   }
 
   async until(state: () => unknown): Promise<void> {

@@ -17,7 +17,12 @@ export const DEVICE_ROUTES: Route[] = [
     ],
   },
   { path: "/v1/devices/watch", summary: "Changes of all devices", type: "text/event-stream" },
-  { path: DEVICE, summary: "One device with its twins; also as a stream", type: JSON_TYPE },
+  {
+    path: DEVICE,
+    summary: "One device with its twins, and `mapper` (protocol, state, reason, problems by " +
+      "property) where a built-in mapper speaks to it; also as a stream",
+    type: JSON_TYPE,
+  },
   {
     method: "patch",
     path: DEVICE,

@@ -5,6 +5,7 @@
 import type { Context, Hono } from "hono";
 import { AppError } from "../../../shared/errors.ts";
 import type { Intents } from "../../intents/port.ts";
+import type { MappedStatus } from "../../mappers/port.ts";
 import type { DeviceName, Twins, TwinView } from "../../twins/port.ts";
 import { askedBy } from "../site/acts.ts";
 import { changeStream } from "./changes.ts";
@@ -25,6 +26,8 @@ export interface DeviceSources {
   /** Undefined while the node has no device. */
   devices: () => Twins | undefined;
   intents: Intents;
+  /** How a mapper of this program is with a device it speaks to. */
+  mapped?: (device: DeviceName) => MappedStatus | undefined;
 }
 
 /** One page of `/v1/devices`. */
@@ -42,7 +45,7 @@ export function addDevices(app: Hono, sources: DeviceSources): void {
     const device = nameOf(c);
     if (wantsStream(c)) return stream(c, device);
     const twins = devices();
-    const detail = twins && deviceDetail(twins, device);
+    const detail = twins && deviceDetail(twins, device, sources.mapped?.(device));
     if (!detail) throw notFound(device);
     return c.json(detail);
   });

@@ -2,6 +2,7 @@ import { assert, assertEquals, assertStringIncludes } from "@std/assert";
 import { Hono } from "hono";
 import { SeededRandom } from "../../../shared/random.ts";
 import { DurableIntents } from "../../intents/durable_intents.ts";
+import type { MappedStatus } from "../../mappers/port.ts";
 import { named, TwinWorld } from "../../twins/testing.ts";
 import { statusResponse } from "../status_error.ts";
 import { addDevices } from "./routes.ts";
@@ -20,6 +21,7 @@ interface Body {
   protocol: string;
   verb: string;
   by: string;
+  mapper?: Record<string, unknown>;
   pending: boolean;
   reported: Said;
   desired: Said;
@@ -36,6 +38,8 @@ interface Body {
 
 class Api {
   readonly app = new Hono();
+  /** Devices a mapper of this program speaks to, by name. */
+  readonly mapped = new Map<string, MappedStatus>();
 
   private constructor(readonly world: TwinWorld) {
     const { store, outbox, ledger, clock } = world;
@@ -48,7 +52,11 @@ class Api {
       twins: () => world.twins,
     });
     this.app.onError((error) => statusResponse(error));
-    addDevices(this.app, { devices: () => world.twins, intents });
+    addDevices(this.app, {
+      devices: () => world.twins,
+      intents,
+      mapped: ({ name }) => this.mapped.get(name),
+    });
   }
 
   static async start(...devices: string[]): Promise<Api> {
@@ -78,6 +86,31 @@ Deno.test("devices are listed page by page, and one is shown with its twins", as
   assertEquals(body.twins[0]?.reported.value, "21.50");
   assertEquals((await api.ask("/default/none")).status, 404);
   assertEquals((await api.ask("/default/a/twins/none")).status, 404);
+});
+
+Deno.test("a device shows how its built-in mapper is with it, within bounds", async () => {
+  const api = await Api.start("a", "b");
+  const problems = Array.from({ length: 60 }, (_, i) => [`p${i}`, "no such register"]);
+  const sim: MappedStatus = {
+    namespace: "default",
+    name: "a",
+    protocol: "sim",
+    state: "unhealthy",
+    reason: "p0: no such register",
+    problems: Object.fromEntries(problems),
+  };
+  api.mapped.set("a", sim);
+  assertEquals((await api.ask("/default/a")).body.mapper, {
+    protocol: "sim",
+    state: "unhealthy",
+    reason: "p0: no such register",
+    problems: Object.fromEntries(problems.slice(0, 50)),
+    moreProblems: 10,
+  });
+  api.mapped.set("a", { ...sim, state: "online", reason: "", problems: {} });
+  const online = { protocol: "sim", state: "online", problems: {} };
+  assertEquals((await api.ask("/default/a")).body.mapper, online);
+  assertEquals((await api.ask("/default/b")).body.mapper, undefined);
 });
 
 Deno.test("values are reported by HTTP, whole numbers and texts as they are", async () => {

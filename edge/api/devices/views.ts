@@ -1,5 +1,6 @@
 /** Devices and twins as the local API shows them. Pure: shapes and stamps, nothing decided. */
 import { toMicroTime } from "../../../shared/clock.ts";
+import type { MappedStatus } from "../../mappers/port.ts";
 import type {
   Desired,
   DeviceDefinition,
@@ -32,16 +33,23 @@ export function deviceView(summary: DeviceSummary): Record<string, unknown> {
   };
 }
 
+/** Properties in trouble that are named one by one. */
+const PROBLEMS_MAX = 50;
+/** Of why a device is not reached; that of a property is short already. */
+const REASON_CHARS_MAX = 1_000;
+
 /** One device with everything that is known of it; undefined when there is none. */
 export function deviceDetail(
   twins: Twins,
   device: DeviceName,
+  mapped?: MappedStatus,
 ): Record<string, unknown> | undefined {
   const summary = twins.get(device);
   if (!summary) return undefined;
   return {
     ...deviceView(summary),
     ...definitionView(twins.definition(device)),
+    ...(mapped ? { mapper: mapperView(mapped) } : {}),
     twins: twins.twins(device).map(twinView),
   };
 }
@@ -53,6 +61,19 @@ function definitionView(definition: DeviceDefinition | undefined): Record<string
     labels,
     ...(protocol.name === "" ? {} : { protocol: protocol.name }),
     methods: methods.map(({ name }) => name),
+  };
+}
+
+/** The mapper of this program that speaks to a device. */
+function mapperView({ protocol, state, reason, problems }: MappedStatus): Record<string, unknown> {
+  const all = Object.entries(problems);
+  const more = all.length - PROBLEMS_MAX;
+  return {
+    protocol,
+    state,
+    ...(reason === "" ? {} : { reason: reason.slice(0, REASON_CHARS_MAX) }),
+    problems: Object.fromEntries(all.slice(0, PROBLEMS_MAX)),
+    ...(more > 0 ? { moreProblems: more } : {}),
   };
 }
 

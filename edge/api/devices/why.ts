@@ -5,6 +5,7 @@
 import type { Intent } from "../../intents/port.ts";
 import type { DeviceDefinition, DeviceSummary, TwinView } from "../../twins/port.ts";
 import type { MapperRefusal, MapperStatus } from "../../dmi/port.ts";
+import type { MappedStatus } from "../../mappers/port.ts";
 import type { LinkStatus } from "../port.ts";
 import { stamp } from "./views.ts";
 
@@ -34,11 +35,14 @@ export interface DeviceWhySources {
   mapper?: MapperStatus | undefined;
   /** What that mapper did not take of the device. */
   refusal?: MapperRefusal | undefined;
+  /** How the mapper of this program is with it, where one speaks its protocol. */
+  mapped?: MappedStatus | undefined;
 }
 
 /** Properties named one by one. */
 const NAMED_MAX = 20;
 const VALUE_CHARS_SHOWN = 60;
+const REASON_CHARS_SHOWN = 300;
 const ALIVE = ["online", "ok"];
 
 export function explainDevice(sources: DeviceWhySources): DeviceWhy {
@@ -46,6 +50,7 @@ export function explainDevice(sources: DeviceWhySources): DeviceWhy {
   const reasons = [
     ...modelReasons(sources),
     ...mapperReasons(sources),
+    ...builtInReasons(sources),
     ...lifeReasons(sources),
     ...siteReasons(sources),
     ...pendingReasons(sources),
@@ -78,7 +83,7 @@ function modelReasons({ device, definition, holdsModel, link }: DeviceWhySources
   return reasons;
 }
 
-/** A protocol without such a mapper may have a built-in one, which says for itself how it is. */
+/** Of a mapper outside this program. */
 function mapperReasons({ mapper, refusal }: DeviceWhySources): DeviceReason[] {
   if (!mapper) return [];
   const { protocol, name, connection, waiting } = mapper;
@@ -98,7 +103,32 @@ function mapperReasons({ mapper, refusal }: DeviceWhySources): DeviceReason[] {
   return [];
 }
 
-function lifeReasons({ device, definition, twins, mapper }: DeviceWhySources): DeviceReason[] {
+/** What the mapper of this program says of the device, and of each property in trouble. */
+function builtInReasons({ mapped }: DeviceWhySources): DeviceReason[] {
+  if (!mapped) return [];
+  const who = `The built-in mapper for ${mapped.protocol}`;
+  if (mapped.state === "offline") {
+    const message = `${who} does not reach it: ${cut(mapped.reason)}. It goes on trying.`;
+    return [{ code: "NotReached", message }];
+  }
+  if (mapped.state === "connecting") {
+    return [{ code: "Connecting", message: `${who} has not reached it yet.` }];
+  }
+  const problems = Object.entries(mapped.problems);
+  const reasons = problems.slice(0, NAMED_MAX).map(([property, problem]) => ({
+    code: "PropertyTrouble",
+    message: `${who} has trouble with ${property}: ${cut(problem)}.`,
+  }));
+  const more = problems.length - reasons.length;
+  if (more > 0) {
+    reasons.push({ code: "PropertyTrouble", message: `… and ${more} more properties in trouble.` });
+  }
+  return reasons;
+}
+
+function lifeReasons(
+  { device, definition, twins, mapper, mapped }: DeviceWhySources,
+): DeviceReason[] {
   const { life, lastSeenMs } = device;
   if (ALIVE.includes(life.state)) return [];
   const since = stamp(life.stateAtMs);
@@ -109,8 +139,9 @@ function lifeReasons({ device, definition, twins, mapper }: DeviceWhySources): D
   const never = life.lastOnlineMs === undefined && !twins.some(({ reported }) => reported);
   if (never && lastSeenMs === undefined) {
     const speaks = definition?.protocol.name || "its protocol";
-    const message = mapper
-      ? `Nothing was ever reported of it; its mapper is ${mapper.name || speaks}.`
+    const spokenBy = mapped ? `built in, for ${mapped.protocol}` : mapper?.name || speaks;
+    const message = mapper || mapped
+      ? `Nothing was ever reported of it; its mapper is ${spokenBy}.`
       : `Nothing was ever reported of it, and no mapper for ${speaks} has registered by DMI. Who ` +
         "speaks it must report by MQTT, DMI, a built-in mapper or the local API.";
     return [{ code: "NeverReported", message }];
@@ -162,4 +193,10 @@ function pendingReasons({ twins }: DeviceWhySources): DeviceReason[] {
 function shown(value: string): string {
   const text = JSON.stringify(value);
   return text.length <= VALUE_CHARS_SHOWN ? text : `${text.slice(0, VALUE_CHARS_SHOWN)}…`;
+}
+
+/** Without the full stop it may have: the sentence around it has one. */
+function cut(reason: string): string {
+  const text = reason.replace(/\.$/, "");
+  return text.length <= REASON_CHARS_SHOWN ? text : `${text.slice(0, REASON_CHARS_SHOWN)}…`;
 }

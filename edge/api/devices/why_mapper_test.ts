@@ -1,6 +1,7 @@
-/** What `why device` says of the mapper outside this program that speaks its protocol. */
+/** What `why device` says of the mapper that speaks its protocol, outside this program or in it. */
 import { assertEquals, assertStringIncludes } from "@std/assert";
 import type { MapperStatus } from "../../dmi/port.ts";
+import type { MappedStatus } from "../../mappers/port.ts";
 import { explainDevice } from "./why.ts";
 
 const MAPPER: MapperStatus = {
@@ -13,7 +14,12 @@ const MAPPER: MapperStatus = {
   waiting: 0,
 };
 
-function why(mapper?: MapperStatus, refusal?: { call: string; message: string }) {
+interface Said {
+  refusal?: { call: string; message: string };
+  mapped?: MappedStatus;
+}
+
+function why(mapper?: MapperStatus, { refusal, mapped }: Said = {}) {
   return explainDevice({
     device: {
       namespace: "plant",
@@ -29,6 +35,7 @@ function why(mapper?: MapperStatus, refusal?: { call: string; message: string })
     holdsModel: true,
     mapper,
     refusal,
+    mapped,
   });
 }
 
@@ -44,10 +51,56 @@ Deno.test("why a device: its mapper is not registered, away, refuses, or is just
     "Mapper acme-mapper of protocol acme does not answer since 1970-01-01T00:00:00",
   );
   const refusal = { call: "register_device", message: "bus is down" };
-  assertStringIncludes(why(MAPPER, refusal).summary, "did not take register_device: bus is down");
+  assertStringIncludes(
+    why(MAPPER, { refusal }).summary,
+    "did not take register_device: bus is down",
+  );
   assertEquals(why({ ...MAPPER, connection: { kind: "known" }, waiting: 2 }).reasons[0], {
     code: "MapperNotReached",
     message: "Mapper acme-mapper of protocol acme has not been reached yet.",
   });
   assertEquals(why(MAPPER).reasons.map(({ code }) => code), ["NeverReported"]);
+});
+
+const MAPPED: MappedStatus = {
+  namespace: "plant",
+  name: "pump",
+  protocol: "modbus",
+  state: "online",
+  reason: "",
+  problems: {},
+};
+
+function whyMapped(mapped: Partial<MappedStatus>) {
+  return why(undefined, { mapped: { ...MAPPED, ...mapped } }).reasons;
+}
+
+Deno.test("why a device: its built-in mapper is away from it, or a property is in trouble", () => {
+  assertEquals(whyMapped({ state: "offline", reason: "Connection refused." })[0], {
+    code: "NotReached",
+    message: "The built-in mapper for modbus does not reach it: Connection refused. " +
+      "It goes on trying.",
+  });
+  assertEquals(whyMapped({ state: "connecting" })[0]?.code, "Connecting");
+  const problems = { level: "register must be one of 4", speed: "exception 2" };
+  assertEquals(
+    whyMapped({ state: "unhealthy", problems }).slice(0, 2).map(({ message }) => message),
+    [
+      "The built-in mapper for modbus has trouble with level: register must be one of 4.",
+      "The built-in mapper for modbus has trouble with speed: exception 2.",
+    ],
+  );
+  assertEquals(whyMapped({}), [{
+    code: "NeverReported",
+    message: "Nothing was ever reported of it; its mapper is built in, for modbus.",
+  }]);
+});
+
+Deno.test("why a device: many and long problems are cut down, and counted", () => {
+  const names = Array.from({ length: 25 }, (_, i) => [`p${i}`, "x".repeat(5_000)]);
+  const reasons = whyMapped({ state: "unhealthy", problems: Object.fromEntries(names) })
+    .filter(({ code }) => code === "PropertyTrouble");
+  assertEquals(reasons.length, 21);
+  assertEquals(reasons.at(-1)?.message, "… and 5 more properties in trouble.");
+  assertEquals(reasons.every(({ message }) => message.length < 400), true);
 });
