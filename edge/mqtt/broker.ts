@@ -14,6 +14,7 @@ import type { MqttConfig } from "../config.ts";
 import { Acl, type Who } from "./acl.ts";
 import { Connection } from "./connection.ts";
 import type { Counters } from "./counters.ts";
+import { Deliveries } from "./deliveries.ts";
 import type { Users } from "./passwords.ts";
 import { Sessions } from "./sessions.ts";
 import { TOPIC_CHARS_MAX, TOPIC_LEVELS_MAX } from "./topics.ts";
@@ -49,6 +50,7 @@ export class Broker {
   readonly #aedes: Aedes;
   readonly #acl: Acl;
   readonly #sessions: Sessions;
+  readonly #deliveries: Deliveries;
   readonly #connections = new Set<Connection>();
   readonly #bySocket = new WeakMap<object, Connection>();
   readonly #whoIs = new WeakMap<Client, Who>();
@@ -58,6 +60,7 @@ export class Broker {
 
   private constructor(options: BrokerOptions) {
     this.#options = options;
+    this.#deliveries = new Deliveries(options);
     this.#acl = new Acl(options.config.acl);
     const { queuedMessages } = options.config.limits;
     this.#sessions = new Sessions({
@@ -115,26 +118,27 @@ export class Broker {
     this.#aedes.handle(socket);
   }
 
-  /** From the node itself; resolves when all who are there have been written to. */
-  publish(topic: string, payload: string | Uint8Array): Promise<void> {
+  /** From the node itself; resolves when all who are there have been written to, or rejects. */
+  async publish(topic: string, payload: string | Uint8Array): Promise<void> {
     const { counters } = this.#options;
     counters.messages.out++;
-    const bytes = typeof payload === "string" ? payload : Buffer.from(payload);
-    return new Promise((resolve, reject) => {
-      const packet = {
-        cmd: "publish" as const,
-        topic,
-        payload: bytes,
-        qos: 1 as const,
-        retain: false,
-        dup: false,
-      };
-      this.#aedes.publish(packet, (error) => error ? reject(error) : resolve());
-    });
+    const packet = {
+      cmd: "publish" as const,
+      topic,
+      payload: typeof payload === "string" ? payload : Buffer.from(payload),
+      qos: 1 as const,
+      retain: false,
+      dup: false,
+    };
+    await this.#deliveries.deliver(
+      topic.length + payload.length,
+      (done) => this.#aedes.publish(packet, done),
+    );
   }
 
   async close(): Promise<void> {
     for (const connection of this.#connections) connection.end();
+    this.#deliveries.close();
     await new Promise<void>((resolve) => this.#aedes.close(() => resolve()));
   }
 

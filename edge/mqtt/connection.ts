@@ -38,7 +38,8 @@ export class Connection {
       options.onClose();
     });
     const read = socket.read.bind(socket);
-    socket.read = () => this.#read(read);
+    // the stream asks its source for more by read(0): what came is the broker's to take, not its
+    socket.read = (size?: number) => size === 0 ? read(0) : this.#read(read);
     const write: (...args: Parameters<Socket["write"]>) => boolean = socket.write.bind(socket);
     // the library would make all wait for this one to drain
     socket.write = (...args: unknown[]) => {

@@ -14,6 +14,8 @@ export type DropReason =
   | "retained_full"
   | "retained_replay"
   | "not_taken"
+  | "broker_stalled"
+  | "broker_queue_full"
   | "external_queue_full";
 
 export class Counters {

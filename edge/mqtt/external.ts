@@ -36,6 +36,8 @@ const RETRY = { initialMs: 500, maxMs: 30_000 };
 const RETRY_MS_MIN = 100;
 const CONNECT_MS = 10_000;
 const KEEPALIVE_S = 20;
+/** A broker that answers pings and acknowledges nothing is left, and told again. */
+const ACKNOWLEDGE_MS = 20_000;
 /** Messages in hand, before the connection is not read from any more. */
 const IN_HAND_MAX = 256;
 
@@ -142,6 +144,7 @@ export class ExternalBroker {
     client.on("close", () => closed.resolve(problem));
     const onAbort = () => closed.resolve("the edge ends");
     signal.addEventListener("abort", onAbort, { once: true });
+    const over = new AbortController();
     this.#receive(client);
     try {
       client.connect();
@@ -157,13 +160,28 @@ export class ExternalBroker {
         url: shownUrl(this.#options.config.url),
       });
       this.#options.onConnected();
+      void this.#watch(over.signal).then(closed.resolve, () => {}); // it is over
       return await closed.promise;
     } finally {
+      over.abort();
       signal.removeEventListener("abort", onAbort);
       this.#client = undefined;
       this.#publications.connect(undefined);
       await ended(client, signal.aborted);
     }
+  }
+
+  /** Resolves with what is wrong when one publication was in flight at two looks. */
+  async #watch(signal: AbortSignal): Promise<string> {
+    let before: object | undefined;
+    for (;;) {
+      await this.#options.clock.sleep(ACKNOWLEDGE_MS, signal);
+      const { oldest } = this.#publications;
+      if (oldest && oldest === before) break;
+      before = oldest;
+    }
+    this.#options.counters.drop("broker_stalled");
+    return `no acknowledgement within ${ACKNOWLEDGE_MS} ms`;
   }
 
   async #subscribe(client: MqttClient): Promise<void> {

@@ -1,6 +1,6 @@
 /**
  * What changes, as clients that follow hear it: documents, deltas, membership. One reader of the
- * engine's feed for all devices; it waits for its brokers, and the feed keeps the latest meanwhile.
+ * engine's feed for each broker; it waits for its own, and the feed keeps the latest meanwhile.
  * After "resync" every delta that is due is published again: a device that missed one gets it.
  */
 import { Wakeup } from "../../shared/async/wakeup.ts";

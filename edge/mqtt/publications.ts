@@ -34,6 +34,11 @@ export class Publications {
     return this.#waiting.length + this.#inFlight.size;
   }
 
+  /** The one that has waited longest for its acknowledgement. */
+  get oldest(): object | undefined {
+    return this.#inFlight.values().next().value;
+  }
+
   /** From here on they go by `send`; undefined while there is no connection. */
   connect(send: Send | undefined): void {
     this.#waiting = [...this.#inFlight, ...this.#waiting];

@@ -17,7 +17,7 @@ import { DeviceNames } from "./device_names.ts";
 import { EmbeddedBroker } from "./embedded.ts";
 import { errorResult } from "./answers.ts";
 import { ExternalBroker } from "./external.ts";
-import { Follower } from "./follower.ts";
+import { Follower, type FollowerOptions } from "./follower.ts";
 import type { AppMessage, EventBus, MqttCounts, MqttFacts, MqttStatus } from "./port.ts";
 import { deviceTopic, filterProblem, parseRequest } from "./topics.ts";
 import { TwinBus } from "./twin_bus.ts";
@@ -43,7 +43,8 @@ export class MqttRoom implements EventBus, MqttFacts {
   readonly #options: MqttRoomOptions;
   readonly #counters = new Counters();
   readonly #bus: TwinBus;
-  readonly #follower: Follower;
+  /** One for each broker: none waits for another's. */
+  readonly #followers: Follower[] = [];
   readonly #apps: AppMessages;
   readonly #embedded: EmbeddedBroker | undefined;
   readonly #external: ExternalBroker | undefined;
@@ -57,15 +58,8 @@ export class MqttRoom implements EventBus, MqttFacts {
     this.#apps = new AppMessages(counters);
     const { desired, mode } = config;
     this.#bus = new TwinBus({ nodeName, twins, intents, names, desired, counters, clock });
-    this.#follower = new Follower({
-      nodeName,
-      twins,
-      twinsChanges,
-      names,
-      publish: (topic, payload, signal) => this.#publishAll(topic, payload, signal),
-      clock,
-      random,
-    });
+    const follower = (publish: FollowerOptions["publish"]) =>
+      new Follower({ nodeName, twins, twinsChanges, names, publish, clock, random });
     if (mode === "embedded" || mode === "both") {
       this.#embedded = new EmbeddedBroker({
         config,
@@ -77,8 +71,14 @@ export class MqttRoom implements EventBus, MqttFacts {
         random,
         onChange,
       });
+      // one that is not taken is counted: the next are told all the same
+      this.#followers.push(
+        follower((topic, text) => this.#embedded!.publish(topic, text).catch(() => {})),
+      );
     }
     if (mode === "external" || mode === "both") {
+      const outside = follower((...said) => this.#external!.enqueue(...said));
+      this.#followers.push(outside);
       this.#external = new ExternalBroker({
         config: config.external,
         nodeName,
@@ -89,7 +89,7 @@ export class MqttRoom implements EventBus, MqttFacts {
         clock,
         random,
         onChange,
-        onConnected: () => this.#follower.replay(),
+        onConnected: () => outside.replay(),
       });
       this.#apps.changes.subscribe(() => this.#external?.resubscribe());
     }
@@ -99,7 +99,7 @@ export class MqttRoom implements EventBus, MqttFacts {
     if (!this.#embedded && !this.#external) return;
     const scope = new TaskScope(signal);
     try {
-      scope.spawn("mqtt changes", (s) => this.#follower.run(s));
+      for (const each of this.#followers) scope.spawn("mqtt changes", (s) => each.run(s));
       if (this.#embedded) scope.spawn("mqtt broker", (s) => this.#embedded!.run(s));
       if (this.#external) scope.spawn("mqtt client", (s) => this.#external!.run(s));
     } finally {
@@ -164,7 +164,7 @@ export class MqttRoom implements EventBus, MqttFacts {
     const by = `mqtt:${who.user === "" ? who.client : who.user}`.slice(0, 200);
     const said = await this.#bus.handle({ request, payload, by });
     // not waited for: who hears it may be the very client whose next message would wait for this;
-    // it rejects when the broker closes, and then nobody hears
+    // what the broker does not take is counted there
     if (said) void answer(said.topic, said.payload).catch(() => {});
     // a request is for the bus; who else reads that topic is the broker's matter
   }
@@ -178,12 +178,7 @@ export class MqttRoom implements EventBus, MqttFacts {
     const stamp = { eventId: "", nowMs: this.#options.clock.nowMs() };
     const result = deviceTopic(request.device, RESULT_OF[request.kind]);
     this.#counters.request(request.kind, 403);
-    void this.#embedded?.publish(result, errorResult(stamp, error)).catch(() => {}); // it has gone
-  }
-
-  async #publishAll(topic: string, payload: string, signal: AbortSignal): Promise<void> {
-    await this.#embedded?.publish(topic, payload).catch(() => {}); // it closes: nobody is there
-    await this.#external?.enqueue(topic, payload, signal);
+    void this.#embedded?.publish(result, errorResult(stamp, error)).catch(() => {}); // counted
   }
 }
 
