@@ -119,15 +119,14 @@ async function serve(
   });
   await file.write();
   stack.defer(() => file.remove());
-  const scope = stack.use(new TaskScope(signal));
-  await edge.start(scope);
-  scope.spawn("dmi", (s) => dmi.run(s));
-  scope.spawn("mappers", (s) => mappers.run(s));
-  scope.spawn("mqtt", (s) => mqtt.run(s));
   // a broker listens when its library is loaded and its port is free: nothing waits for it
   stack.defer(mqtt.changes.subscribe(() => file.wake()));
-  scope.spawn("addresses", (s) => file.run(s));
+  const scope = stack.use(new TaskScope(signal));
+  await edge.start(scope);
   scope.spawn("memory", (s) => keepTrimmed(clock, s));
+  for (const [name, room] of Object.entries({ dmi, mappers, mqtt, addresses: file })) {
+    scope.spawn(name, (s) => room.run(s));
+  }
   log.info("Edge runs", { node: config.nodeName, ...addresses });
   onReady(addresses);
   await scope.join();
