@@ -124,9 +124,12 @@ class ModbusConnection implements Connection {
       const message = error instanceof Error ? error.message : String(error);
       // an exception and a whole frame of another length are answers; what else comes says that the
       // line cannot be trusted
-      const isAnswer = error instanceof Error &&
-        ("modbusCode" in error || message.startsWith("Data length error"));
-      throw new AppError(isAnswer ? "invalid" : "unavailable", message || "Modbus failed");
+      if (error instanceof Error && "modbusCode" in error) throw new AppError("invalid", message);
+      if (message.startsWith("Data length error")) {
+        const reason = "Device answered in another length: it may have no such register";
+        throw new AppError("invalid", `${reason} (${message})`);
+      }
+      throw new AppError("unavailable", message || "Modbus failed");
     }
   }
 }
