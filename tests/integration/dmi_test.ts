@@ -100,6 +100,11 @@ class Site implements AsyncDisposable {
     return await (await fetch(this.api + path)).json();
   }
 
+  async metric(name: string): Promise<string | undefined> {
+    const metrics = await (await fetch(`${this.api}/metrics`)).text();
+    return metrics.split("\n").find((line) => line.startsWith(`${name} `))?.slice(name.length + 1);
+  }
+
   /** A connection for each call, as KubeEdge's mappers make them. */
   get client(): Client<typeof DeviceManagerService> {
     const nodeOptions = { createConnection: () => net.connect(this.socket) };
@@ -142,6 +147,7 @@ Deno.test("a mapper and the edge are killed and come back", async (t) => {
     const [line] = await mapper.waitForLine(/^registered .*/, WAIT_MS);
     assertStringIncludes(line, "models=1");
     assertEquals(line.split(";").length, 5);
+    assertEquals(await site.metric("skerry_dmi_mappers"), "1");
   });
   await t.step("an edit at the site becomes one call, reports become none", async () => {
     const twins = [{ propertyName: "property-2", reported: { value: "1" } }];
@@ -254,5 +260,7 @@ Deno.test("what mappers get wrong is answered by name, and the edge goes on", as
     await client.reportDeviceStates({ ...device, state: "ok" });
     const health = await (await fetch(`${site.api}/readyz?verbose`)).text();
     assert(health.includes("[+]dmi ok"), health);
+    assertEquals(await site.metric("skerry_dmi_calls_total"), "11");
+    assertEquals(await site.metric("skerry_dmi_mappers"), "0");
   });
 });
