@@ -135,6 +135,19 @@ Deno.test("a packet too big, and a connection too many, cost their sender only",
   await good.publishAsync("a", "still here", { qos: 1 });
 });
 
+Deno.test("big packets arrive whole, one by one and many at once", async () => {
+  await using bench = new Bench({});
+  const client = await bench.client();
+  const payload = (index: number) => `${index} `.padEnd(200_000, String(index));
+  for (let i = 0; i < 5; i++) await client.publishAsync("big", payload(i), { qos: 1 });
+  await Promise.all(
+    Array.from({ length: 20 }, (_, i) => client.publishAsync("big", payload(5 + i), { qos: 1 })),
+  );
+  const texts = bench.taken.map((message) => new TextDecoder().decode(message.payload));
+  assertEquals(texts.length, 25);
+  for (const [index, text] of texts.entries()) assert(text === payload(index), `message ${index}`);
+});
+
 Deno.test("a flood is held back, and all of it arrives", async () => {
   await using bench = new Bench({ limits: { messagesPerSecond: 400 } });
   const client = await bench.client();

@@ -3,7 +3,7 @@
  * read no faster than it may come, and what goes never makes others wait.
  */
 import type { Socket } from "node:net";
-import type { Clock } from "../../shared/clock.ts";
+import { type Clock, nextTurn } from "../../shared/clock.ts";
 import type { Counters } from "./counters.ts";
 import { PacketScanner, RateGauge, type RateLimits } from "./guard.ts";
 
@@ -26,6 +26,7 @@ export class Connection {
   readonly #closed = new AbortController();
   #lastTaken: Promise<void> = Promise.resolve();
   #isWaiting = false;
+  #willLook = false;
 
   constructor(socket: Socket, options: ConnectionOptions) {
     this.#socket = socket;
@@ -40,6 +41,11 @@ export class Connection {
     const read = socket.read.bind(socket);
     // the stream asks its source for more by read(0): what came is the broker's to take, not its
     socket.read = (size?: number) => size === 0 ? read(0) : this.#read(read);
+    const push = socket.push.bind(socket);
+    socket.push = (chunk: unknown, encoding?: BufferEncoding) => {
+      this.#lookAgain();
+      return push(chunk, encoding);
+    };
     const write: (...args: Parameters<Socket["write"]>) => boolean = socket.write.bind(socket);
     // the library would make all wait for this one to drain
     socket.write = (...args: unknown[]) => {
@@ -83,6 +89,16 @@ export class Connection {
     }
     this.#gauge.take(packets, bytes.length, clock.monotonicMs());
     return bytes;
+  }
+
+  /** The stream does not always say "readable" for what came while it was read from. */
+  #lookAgain(): void {
+    if (this.#willLook) return;
+    this.#willLook = true;
+    void nextTurn().then(() => {
+      this.#willLook = false;
+      if (!this.#isWaiting && this.#socket.readableLength > 0) this.#socket.emit("readable");
+    });
   }
 
   async #resumeIn(waitMs: number): Promise<void> {
