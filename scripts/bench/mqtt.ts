@@ -10,9 +10,9 @@ import {
   deviceName,
   DeviceNode,
   NAMESPACE,
+  PROPERTIES,
   propertyName,
 } from "../../tests/support/device_node.ts";
-import { propertyName } from "../../tests/support/device_node.ts";
 import { percentile } from "../../tests/support/http_load.ts";
 import { freePort, startMosquitto } from "../../tests/support/mqtt.ts";
 import { startChild } from "../../tests/support/process.ts";
