@@ -6,8 +6,10 @@
 import type { ConnectRouter } from "@connectrpc/connect";
 import { KeyedMutex } from "../../shared/async/keyed_mutex.ts";
 import type { Clock } from "../../shared/clock.ts";
+import { errorChain } from "../../shared/errors.ts";
 import { GoAwayReason } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import { HEARTBEAT_MS } from "../../shared/limits.ts";
+import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
 import { TrafficCounters, type TrafficTotals } from "../../shared/wire/traffic.ts";
 import type { DesiredSource, NodeIdentities, NodeSessions, ReportSink, TunnelEnd } from "./port.ts";
@@ -17,6 +19,8 @@ import { NodeSession } from "./session.ts";
 
 /** Nodes at once by default; each costs about a tenth of a megabyte. */
 const SESSIONS_MAX = 10_000;
+
+const log = roomLogger("cloud", "hub");
 
 export interface HubOptions {
   identities: NodeIdentities;
@@ -59,12 +63,17 @@ export class Hub {
         }),
       openTunnel,
       traffic: this.#traffic,
-      own: (task) => {
-        this.#tasks.add(task);
-        void task.finally(() => this.#tasks.delete(task)); // tasks of sessions never reject
-      },
+      own: (task) => this.#own(task),
       clock,
     });
+  }
+
+  /** One that fails, as when the store is closed while it begins, ends nothing but itself. */
+  #own(task: Promise<void>): void {
+    const owned: Promise<void> = task
+      .catch((error) => log.warn("Session failed", { error: errorChain(error) }))
+      .finally(() => this.#tasks.delete(owned));
+    this.#tasks.add(owned);
   }
 
   /** Live sessions, for the rest of the cloud. */

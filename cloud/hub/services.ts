@@ -110,7 +110,11 @@ export class HubServices {
     checkHello(first.message.value);
     const session = openSession({ node, keyHash, peer, hello: first.message.value });
     await registry.admit(session);
-    own(session.run(rest).finally(() => registry.remove(session)));
+    const running = session.run(rest).catch((error) => {
+      session.end(GoAwayReason.SHUTDOWN, "Internal error");
+      throw error;
+    });
+    own(running.finally(() => registry.remove(session)));
     return session.outgoing;
   }
 
