@@ -6,6 +6,7 @@
 import type { Clock } from "../../shared/clock.ts";
 import { isAppError } from "../../shared/errors.ts";
 import type { KubeObject } from "../../shared/k8s/types.ts";
+import { qualifiedResource } from "../../shared/wire/keys.ts";
 import { type ApiRequest, flag, type Handler, type ServerParts, wholeNumber } from "./context.ts";
 import { badRequest, failure, invalidFields } from "./errors.ts";
 import { forbidden, invalidValue } from "./kinds/field_error.ts";
@@ -24,7 +25,7 @@ export const watchObjects: Handler = (parts, request) => {
   const start = watchStart(request);
   const headers = { "content-type": "application/json", "cache-control": "no-cache, private" };
   const write = new EventWriter(parts, request);
-  const resource = resourceKeyOf(request);
+  const resource = qualifiedResource(kindId(kind)); // of a view: what it is a view of
   let watcher: Watcher;
   try {
     watcher = parts.storage.watch.watch(resource, start.revision ?? parts.storage.revision);
@@ -50,10 +51,6 @@ export const watchObjects: Handler = (parts, request) => {
   });
   return new Response(stream.open(initial, start.initialEventsEnd), { headers });
 };
-
-function resourceKeyOf({ kind }: ApiRequest): string {
-  return kind.group === "" ? kind.plural : `${kind.plural}.${kind.group}`;
-}
 
 interface WatchStart {
   /** Changes after this are sent; undefined: from now. */

@@ -1,6 +1,6 @@
 import { assertEquals } from "@std/assert";
 import type { KubeObject } from "../../../shared/k8s/types.ts";
-import { type Answer, type TestServer, testServer } from "../testing.ts";
+import { type Answer, openWatch, type TestServer, testServer } from "../testing.ts";
 
 const BETA = "/apis/devices.kubeedge.io/v1beta1/namespaces/default";
 const ALPHA = "/apis/devices.kubeedge.io/v1alpha2/namespaces/default";
@@ -170,4 +170,27 @@ Deno.test("rules: pairs, keys, and no two for one source", async () => {
     warningsOf(early),
     '299 - "spec.source: rule endpoint \\"unknown\\" does not exist yet"',
   );
+});
+
+Deno.test("a watch of a view shows the changes of what it is a view of", async () => {
+  await using api = await withModel();
+  await api.call("POST", `${BETA}/devices`, device([]));
+  const list = (await api.call("GET", `${BETA}/devicestatuses`)).body;
+  const query = `watch=true&resourceVersion=${list.metadata.resourceVersion}`;
+  const watches = [
+    await openWatch(api, `${BETA}/devicestatuses?${query}`),
+    await openWatch(api, `${ALPHA}/devices?${query}`),
+  ];
+  const report = { metadata: { name: "d" }, status: { state: "online" } };
+  await api.call("PUT", `${BETA}/devicestatuses/d/status`, report, { expect: 200 });
+  const kinds: string[] = [];
+  for (const watch of watches) {
+    const { type, object } = await watch.next();
+    kinds.push(`${type} ${object.apiVersion} ${object.kind}`);
+    await watch.close();
+  }
+  assertEquals(kinds, [
+    "MODIFIED devices.kubeedge.io/v1beta1 DeviceStatus",
+    "MODIFIED devices.kubeedge.io/v1alpha2 Device",
+  ]);
 });
