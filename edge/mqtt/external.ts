@@ -10,6 +10,7 @@ import { fullJitterMs } from "../../shared/async/backoff.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { AppError, errorChain } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
+import { lastingStores } from "../../shared/mqtt_stores.ts";
 import type { Random } from "../../shared/random.ts";
 import type { MqttConfig } from "../config.ts";
 import type { Published } from "./broker.ts";
@@ -65,8 +66,8 @@ export class ExternalBroker {
     for (let attempt = 0;; attempt++) {
       let problem: string;
       try {
-        const { connect } = await import("mqtt");
-        const client = connect(await this.#clientOptions());
+        const { connect, Store } = (await import("mqtt")).default;
+        const client = connect({ ...await this.#clientOptions(), ...lastingStores(Store) });
         problem = await this.#session(client, signal);
         if (this.#state.state === "up") attempt = 0;
       } catch (error) {

@@ -3,7 +3,8 @@
  * edge ends and begins again, or when the broker is not there at first.
  */
 import { assert, assertEquals } from "@std/assert";
-import { connectAsync, type MqttClient } from "mqtt";
+import { connectAsync, type MqttClient, Store } from "mqtt";
+import { lastingStores } from "../../shared/mqtt_stores.ts";
 import { deviceName, NAMESPACE, propertyName } from "../support/device_node.ts";
 import { freePort, mosquittoPub, MosquittoSub, MqttNode, startMosquitto } from "../support/mqtt.ts";
 import type { HistoryAnswer } from "../../edge/twins/port.ts";
@@ -55,6 +56,7 @@ class Mapper {
 
   async connect(): Promise<void> {
     this.#client = await connectAsync(this.#url, {
+      ...lastingStores(Store),
       clientId: "mapper",
       clean: false,
       reconnectPeriod: 50,

@@ -6,6 +6,7 @@
  */
 import type { MqttClient } from "mqtt";
 import { AppError, errorChain } from "../../../shared/errors.ts";
+import { lastingStores } from "../../../shared/mqtt_stores.ts";
 import { fillTemplate, type JsonPath, parseJsonPath, pick } from "../json_path.ts";
 import type {
   Connection,
@@ -74,6 +75,7 @@ async function openClient(
   const [username, password] = [textSetting(config["username"]), textSetting(config["password"])];
   const clientId = textSetting(config["clientId"]) ?? `skerry-${namespace}-${name}`;
   const client = mqtt.connect(needText(config, "url"), {
+    ...lastingStores(mqtt.Store),
     clientId,
     ...(username === undefined ? {} : { username }),
     ...(password === undefined ? {} : { password }),

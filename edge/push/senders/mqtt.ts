@@ -2,6 +2,7 @@
 import type { MqttClient } from "mqtt";
 import type { Clock } from "../../../shared/clock.ts";
 import { AppError, errorChain } from "../../../shared/errors.ts";
+import { lastingStores } from "../../../shared/mqtt_stores.ts";
 import { withDeadline } from "../deadline.ts";
 import { deliverTogether } from "../deliver.ts";
 import { mqttText, type PayloadStyle, sampleJson } from "../formats.ts";
@@ -58,10 +59,11 @@ export async function openMqtt(
   { username, password }: Credentials,
   options: { style: PayloadStyle; clock: Clock },
 ): Promise<MqttSender> {
-  const { connectAsync } = (await import("mqtt")).default;
+  const { connectAsync, Store } = (await import("mqtt")).default;
   const url = address.replace(/^tcp:/, "mqtt:").replace(/^(ssl|tls):/, "mqtts:");
   try {
     const client = await connectAsync(url, {
+      ...lastingStores(Store),
       clean: true,
       // the courier opens anew what broke, and knows when
       reconnectPeriod: 0,

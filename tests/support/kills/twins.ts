@@ -7,6 +7,7 @@ import { join } from "@std/path";
 import mqtt, { type MqttClient } from "mqtt";
 import { type Clock, SystemClock } from "../../../shared/clock.ts";
 import { AppError } from "../../../shared/errors.ts";
+import { lastingStores } from "../../../shared/mqtt_stores.ts";
 import type { Device } from "../../../shared/k8s/devices.ts";
 import { freePort, startMosquitto } from "../mqtt.ts";
 import type { Child } from "../process.ts";
@@ -90,6 +91,7 @@ export class TwinUpdates implements Load {
 
   async run(_site: Site, signal: AbortSignal): Promise<void> {
     const client = mqtt.connect(this.#broker.url, {
+      ...lastingStores(mqtt.Store),
       clientId: "load",
       clean: false,
       reconnectPeriod: 200,
