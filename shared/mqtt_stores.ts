@@ -1,7 +1,7 @@
 /**
- * In-flight stores for clients of the `mqtt` package. Its own are gone as soon as a client ends, and
- * an acknowledgement that is read in the same turn is then looked up in nothing: that throws where
- * nobody can catch it and would end the program. These stay as long as the client does.
+ * In-flight stores for clients of the `mqtt` package. Its own are gone as soon as a client ends,
+ * and an acknowledgement that is read in the same turn is then looked up in nothing: that throws
+ * where nobody can catch it and would end the program. These stay as long as the client does.
  */
 import type { IStore } from "mqtt";
 
