@@ -12,7 +12,7 @@ const API_VERSION = "devices.kubeedge.io/v1beta1";
 const LEVEL_AT = 10;
 /** The server has 100. */
 const NO_REGISTER_AT = 5_000;
-const TIMEOUT_MS = 60_000;
+const TIMEOUT_MS = 120_000;
 
 const MODEL = {
   apiVersion: API_VERSION,
@@ -45,7 +45,7 @@ function tank(port: number, brokenAt: number) {
       nodeName: "edge-1",
       protocol: {
         protocolName: "modbus",
-        configData: { ip: "127.0.0.1", port, slaveID: 1, timeoutMs: 1_000 },
+        configData: { ip: "127.0.0.1", port, slaveID: 1, timeoutMs: 5_000 },
       },
       properties: [
         property("level", "HoldingRegister", LEVEL_AT),
