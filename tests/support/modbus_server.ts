@@ -29,6 +29,8 @@ function bits(every: number): Buffer {
 
 const options = { holding: filled(0), input: filled(1_000), coils: bits(3), discrete: bits(2) };
 const server = createServer();
+// a client that hangs up in mid-answer ends its connection, not the server
+server.on("connection", (socket) => void socket.on("error", () => socket.destroy()));
 if (mode === "tcp") new jsmodbus.server.TCP(server, options);
 else server.on("connection", (socket) => void new RtuServer(socket, options));
 server.listen(Number(portText), "127.0.0.1", () => {
