@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import fc from "fast-check";
+import { fc } from "../../shared/testing/property.ts";
 import type { Node, NodeSelectorTerm, Pod, Taint, Toleration } from "../../shared/k8s/types.ts";
 import { NodeViews } from "./node_view.ts";
 import { placePod } from "./placement.ts";

@@ -1,5 +1,5 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
-import fc from "fast-check";
+import { fc } from "../../shared/testing/property.ts";
 import type { KubeObject, Node, Pod } from "../../shared/k8s/types.ts";
 import { neededKeys, podKey, projectNode, travelForm } from "./project_node.ts";
 import { sampleConfigMap, sampleNode, samplePod } from "./testing/samples.ts";

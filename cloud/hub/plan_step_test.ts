@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import * as fc from "fast-check";
+import { fc } from "../../shared/testing/property.ts";
 import { decodeBody } from "../../shared/wire/codec.ts";
 import { type DesiredItem, inventoryDigest } from "../../shared/wire/desired.ts";
 import { inParts, planStep, toInventory } from "./plan_step.ts";

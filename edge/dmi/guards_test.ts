@@ -1,6 +1,6 @@
 /** The gate before the calls, and the guard behind the mappers' connections. */
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import fc from "fast-check";
+import { fc } from "../../shared/testing/property.ts";
 import { AppError } from "../../shared/errors.ts";
 import { Gate } from "./gate.ts";
 import { GoAwayGuard } from "./guarded_socket.ts";

@@ -1,7 +1,7 @@
 /** Conversions of DMI: configurations as Any, devices as messages, requests read; with fuzz. */
 import { create, createRegistry, fromBinary, toBinary } from "@bufbuild/protobuf";
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import fc from "fast-check";
+import { fc } from "../../shared/testing/property.ts";
 import {
   anyUnpack,
   BoolValueSchema,

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import fc from "fast-check";
+import { fc } from "../../shared/testing/property.ts";
 import { type DesiredBatch, inventoryDigest } from "../../shared/wire/desired.ts";
 import { applyToInventory, judge } from "./judge.ts";
 import type { LedgerHead, Verdict } from "./port.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import fc from "fast-check";
+import { fc } from "../../shared/testing/property.ts";
 import { Acl } from "./acl.ts";
 import { PacketScanner, RateGauge } from "./guard.ts";
 import { formatUser, parseUsers, Users } from "./passwords.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import fc from "fast-check";
+import { fc } from "../../shared/testing/property.ts";
 import { AppError } from "../../shared/errors.ts";
 import { errorResult, twinDelta, twinDocument } from "./answers.ts";
 import { parseHeader, parseMessage, parseState, parseTwinUpdate } from "./payloads.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertMatch } from "@std/assert";
-import fc from "fast-check";
+import { fc } from "../../shared/testing/property.ts";
 import type { Pod } from "../../shared/k8s/types.ts";
 import { IMAGE, TestNode, testPod } from "./testing.ts";
 

@@ -1,5 +1,5 @@
 import { assert, assertEquals } from "@std/assert";
-import fc from "fast-check";
+import { fc } from "../../shared/testing/property.ts";
 import { decide, isPending } from "./decide.ts";
 import { Evolved } from "./evolve.ts";
 import {

@@ -4,7 +4,7 @@ import { checkAgainstModel } from "./check_against_model.ts";
 import { checkDevice, checkStatus } from "./check_device.ts";
 import { checkModel } from "./check_model.ts";
 import type { DeviceProblem } from "./problem.ts";
-import * as fc from "fast-check";
+import { fc } from "../testing/property.ts";
 
 function lines(problems: DeviceProblem[]): string[] {
   return problems.map(({ path, reason }) => `${path} ${reason}`);

@@ -10,7 +10,6 @@ export const VALUE_BYTES_MAX = 65_536;
 
 const INT64_MIN = -(2n ** 63n);
 const INT64_MAX = 2n ** 63n - 1n;
-const FLOAT32_MAX = 3.4028234663852886e38;
 const DECIMAL = /^[+-]?(\d+(\.\d*)?|\.\d+)([eE][+-]?\d{1,4})?$/;
 /** As Go's ParseBool, because mappers read booleans with it. */
 const BOOLEANS = new Set("1 t T TRUE true True 0 f F FALSE false False".split(" "));
@@ -67,7 +66,8 @@ function intBounds(value: bigint, { minimum, maximum }: Bounds): string | undefi
 function numberProblem(type: PropertyType, text: string): string | undefined {
   const value = DECIMAL.test(text) ? Number(text) : NaN;
   if (!Number.isFinite(value)) return "must be a finite decimal number";
-  if (type === "FLOAT" && Math.abs(value) > FLOAT32_MAX) {
+  // rounded as Go's ParseFloat does: the shortest text of the greatest float lies above it
+  if (type === "FLOAT" && !Number.isFinite(Math.fround(value))) {
     return "must be a number of 32-bit floating point";
   }
   return undefined;

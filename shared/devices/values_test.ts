@@ -5,7 +5,7 @@ import { VALUE_BYTES_MAX, valueProblem } from "./values.ts";
 Deno.test("texts that are values of their type", () => {
   const good: [PropertyType, string[]][] = [
     ["INT", ["0", "-7", "9223372036854775807", "-9223372036854775808"]],
-    ["FLOAT", ["1", "-1.5", ".5", "3.4e38", "1e-40"]],
+    ["FLOAT", ["1", "-1.5", ".5", "3.4e38", "3.4028235e+38", "1e-40"]],
     ["DOUBLE", ["0.1", "3.141592653589793238462643", "-1.7976931348623157e308", "+1."]],
     ["BOOLEAN", ["true", "false", "True", "0"]],
     ["BYTES", ["", "AQID", "AQ=="]],
@@ -19,7 +19,7 @@ Deno.test("texts that are values of their type", () => {
 Deno.test("texts that are not", () => {
   const bad: [PropertyType, string[]][] = [
     ["INT", ["", "1.0", "1e3", "9223372036854775808", "0x10", " 1", "NaN"]],
-    ["FLOAT", ["", "x", "1e39", "Infinity", "1,5"]],
+    ["FLOAT", ["", "x", "1e39", "3.4028236e38", "Infinity", "1,5"]],
     ["DOUBLE", ["1e309", "NaN", "0x1p3", "--1"]],
     ["BOOLEAN", ["", "yes", "2"]],
     ["BYTES", ["A", "====", "a b="]],

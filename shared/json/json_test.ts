@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import fc from "fast-check";
+import { fc } from "../testing/property.ts";
 import { AppError } from "../errors.ts";
 import { canonicalJson, cloneJson, deepEqual, JSON_DEPTH_MAX, jsonTypeOf } from "./json.ts";
 

@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import fc from "fast-check";
+import { fc } from "../testing/property.ts";
 import { AppError } from "../errors.ts";
 import {
   addQuantity,

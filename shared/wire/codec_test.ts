@@ -1,6 +1,6 @@
 import { assertEquals, assertThrows } from "@std/assert";
 import { Encoder } from "cbor-x";
-import * as fc from "fast-check";
+import { fc } from "../testing/property.ts";
 import { AppError } from "../errors.ts";
 import { decodeBody, encodeBody } from "./codec.ts";
 

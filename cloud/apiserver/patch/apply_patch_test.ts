@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import fc from "fast-check";
+import { fc } from "../../../shared/testing/property.ts";
 import { AppError } from "../../../shared/errors.ts";
 import type { KubeObject } from "../../../shared/k8s/types.ts";
 import { NODE } from "../kinds/node.ts";

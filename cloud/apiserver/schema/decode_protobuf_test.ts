@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import fc from "fast-check";
+import { fc } from "../../../shared/testing/property.ts";
 import { AppError } from "../../../shared/errors.ts";
 import { decodeProtobuf } from "./decode_protobuf.ts";
 import * as bodies from "./testdata/kubectl_bodies.ts";

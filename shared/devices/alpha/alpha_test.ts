@@ -1,5 +1,5 @@
 import { assertEquals, assertNotEquals } from "@std/assert";
-import * as fc from "fast-check";
+import { fc } from "../../testing/property.ts";
 import { deepEqual } from "../../json/json.ts";
 import { checkAlphaDevice } from "./check.ts";
 import { alphaDevice, betaDevice, labelSelectorOf } from "./device.ts";

@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertThrows } from "@std/assert";
-import fc from "fast-check";
+import { fc } from "../../../../shared/testing/property.ts";
 import { SeededRandom } from "../../../../shared/random.ts";
 import type { Point } from "../../port.ts";
 import { type Address, addressOf } from "./address.ts";
