@@ -7,106 +7,35 @@
 import { join, resolve } from "@std/path";
 import type { TaskScope } from "../shared/async/task_scope.ts";
 import { Changes } from "../shared/async/wakeup.ts";
-import type { Clock } from "../shared/clock.ts";
 import { AppError, errorChain } from "../shared/errors.ts";
 import { roomLogger } from "../shared/log.ts";
-import type { Random } from "../shared/random.ts";
-import type { Disk } from "../shared/store/disk.ts";
-import { type DurableStore, openStore } from "../shared/store/durable_store.ts";
-import { SealingCodec } from "../shared/store/sealing_codec.ts";
 import { probeDisk } from "../shared/store/disk_probe.ts";
-import { WriteBudget } from "../shared/store/write_budget.ts";
-import { parseQuantity, wholeValue } from "../shared/k8s/quantity.ts";
 import { VERSION } from "../shared/version.ts";
-import type { Pod } from "../shared/k8s/types.ts";
 import { createLocalApi, type LocalApi } from "./api/app.ts";
+import { buildAgent } from "./build_agent.ts";
 import type { EdgeConfig } from "./config.ts";
-import type { ContainerRuntime } from "./cri/port.ts";
-import { DeviceRoom } from "./device_room.ts";
-import type { DmiFacts } from "./dmi/port.ts";
-import { careForDisk } from "./disk_care.ts";
 import { EdgeFactsView } from "./edge_facts.ts";
 import { HeardLedger } from "./heard_ledger.ts";
-import { DurableIntents } from "./intents/durable_intents.ts";
 import { Link } from "./link/link.ts";
 import { NodeTime } from "./link/node_time.ts";
-import type { IdentityFiles, LinkLedger } from "./link/port.ts";
-import type { LinkTransport } from "./link/transport.ts";
-import { isSecretRow } from "./meta/buckets.ts";
-import { DurableEventLog } from "./meta/event_log.ts";
-import { DurableHistory, recordLink } from "./meta/history.ts";
-import { DurableLedger } from "./meta/ledger.ts";
-import { DurableOutbox } from "./meta/outbox.ts";
-import { DurablePodRecords } from "./meta/pod_records.ts";
-import { sealSecrets } from "./meta/seal_secrets.ts";
-import type { Mappers as BuiltInMappers } from "./mappers/port.ts";
-import type { EventBus, MqttFacts } from "./mqtt/port.ts";
+import type { LinkLedger } from "./link/port.ts";
+import { recordLink } from "./meta/history.ts";
+import { type Memory, openMemory } from "./memory.ts";
 import { NodeImages } from "./node/node_images.ts";
 import { NodeReporter } from "./node/node_reporter.ts";
-import { type Logind, NodeShutdown } from "./node/shutdown/node_shutdown.ts";
-import type { MachineFacts } from "./node/port.ts";
+import { NodeShutdown } from "./node/shutdown/node_shutdown.ts";
 import { Stats } from "./node/stats/stats.ts";
 import { evictionOf, noLogind, reservationsOf, shutdownOf } from "./node_settings.ts";
-import { PushRoom } from "./push_room.ts";
-import { EdgeRules } from "./rules/edge_rules.ts";
-import type { EvictionSettings } from "./pods/eviction/evictor.ts";
-import { POD_AGENT_DEFAULTS, PodAgent, type PodAgentOptions } from "./pods/agent.ts";
+import type { PodAgent } from "./pods/agent.ts";
 import { podId, podLogDir } from "./pods/to_cri.ts";
-import type { Mounter } from "./pods/volumes/mounter.ts";
-
-/** The machine under the rooms. */
-export interface EdgePorts {
-  clock: Clock;
-  random: Random;
-  disk: Disk;
-  /** Seals secrets at rest; without it they lie in plain. */
-  storeKey?: Uint8Array;
-  /** Closed by whoever made it. */
-  runtime: ContainerRuntime;
-  mounter: Mounter;
-  host: PodAgentOptions["host"];
-  /** Where the kernel shows cgroups. */
-  cgroupDir: string;
-  readMachine: () => Promise<MachineFacts>;
-  /** Who says that the machine goes down; without it nobody does. */
-  openLogind?: () => Promise<Logind>;
-  readIdentity: () => Promise<IdentityFiles>;
-  /** Keeps a renewed certificate (PEM); resolves when it is on disk. */
-  keepCertificate: (certificate: string) => Promise<void>;
-  transport: LinkTransport;
-  /** What acts at the local API must show; without one nobody may act. */
-  apiToken?: string | undefined;
-  /** Why acts are not possible; undefined when they are. */
-  apiProblem?: () => string | undefined;
-  /** Mappers by protocol, their calls, and why none can connect. */
-  dmi?: () => DmiFacts | undefined;
-  /** Mappers of this program; undefined while the node has no device. */
-  builtIn?: () => BuiltInMappers | undefined;
-  /** The event bus. */
-  mqtt?: () => (MqttFacts & EventBus) | undefined;
-}
+import type { EdgePorts } from "./ports.ts";
+import { EdgeRules } from "./rules/edge_rules.ts";
 
 export interface EdgeSettings {
   /** Its `dataDir` is absolute. */
   config: EdgeConfig;
   /** Why the config file is not the one in use; shown, and nothing stops. */
   problem?: string;
-}
-
-/** The durable memory of the node, all parts over one store. */
-export interface Memory {
-  store: DurableStore;
-  diskBudget: WriteBudget;
-  history: DurableHistory;
-  ledger: DurableLedger;
-  outbox: DurableOutbox;
-  records: DurablePodRecords;
-  events: DurableEventLog;
-  intents: DurableIntents;
-  /** Filled in once there is an agent. */
-  statics: { pods: () => readonly Pod[] | undefined };
-  devices: DeviceRoom;
-  push: PushRoom;
 }
 
 export interface Edge {
@@ -334,129 +263,6 @@ function buildLocalApi(
     },
     clock,
   });
-}
-
-async function openMemory(
-  config: EdgeConfig,
-  { clock, random, disk, storeKey, dmi }: EdgePorts,
-): Promise<Memory> {
-  const codec = storeKey && new SealingCodec({ key: storeKey, random, isSecret: isSecretRow });
-  const store = await openStore({
-    dir: join(config.dataDir, "store"),
-    disk,
-    clock,
-    ...(codec ? { codec } : {}),
-  });
-  if (codec) await sealSecrets(store, codec.keyId);
-  const outbox = new DurableOutbox({ store, clock });
-  const { nodeName } = config;
-  const diskBudget: WriteBudget = new WriteBudget({
-    clock,
-    limitBytes: config.store.dailyWriteBudgetMb * 1_000_000,
-    store,
-    written: () => store.stats().written,
-    onState: (budget) => careForDisk(budget, { nodeName, store, events }),
-  });
-  const sparing = () => diskBudget.exceeded;
-  const history = new DurableHistory({ store, clock, sparing });
-  const events = new DurableEventLog({ store, outbox, clock, random, nodeName, history });
-  const ledger = new DurableLedger(store);
-  if (store.recovery.lostCommits) await ledger.distrust();
-  const devices = new DeviceRoom({ store, ledger, outbox, clock, sparing });
-  const statics: Memory["statics"] = { pods: () => undefined };
-  return {
-    store,
-    diskBudget,
-    statics,
-    outbox,
-    ledger,
-    history,
-    records: new DurablePodRecords({ store, outbox, history }),
-    events,
-    intents: new DurableIntents({
-      store,
-      outbox,
-      ledger,
-      clock,
-      random,
-      staticPods: () => statics.pods(),
-      twins: () => devices.twins,
-    }),
-    devices,
-    push: new PushRoom({
-      devices,
-      store,
-      clock,
-      random,
-      config: config.push,
-      hasMapper: (protocol) => dmi?.()?.mappers.ofProtocol(protocol) !== undefined,
-    }),
-  };
-}
-
-function buildAgent(
-  config: EdgeConfig,
-  { clock, runtime, host, mounter, cgroupDir }: EdgePorts,
-  { ledger, records, events, intents, outbox }: Memory,
-  { reporter, eviction }: { reporter: NodeReporter; eviction: EvictionSettings },
-): PodAgent {
-  return new PodAgent({
-    ...POD_AGENT_DEFAULTS,
-    runtime,
-    ledger,
-    records,
-    events,
-    siteActs: intents,
-    prePullReports: {
-      put: (job, result) =>
-        outbox.put("status", `imageprepull/${job.uid}`, { kind: "image_prepull", job, result }),
-      holds: (uid) => outbox.holds(`imageprepull/${uid}`),
-    },
-    clock,
-    node: {
-      name: config.nodeName,
-      addresses: () => reporter.addresses(),
-      allocatable: () => reporter.allocatable(),
-      kubernetesApi: config.pods.kubernetesApi,
-    },
-    ...(config.pods.staticPath === "" ? {} : {
-      staticPods: {
-        dir: resolve(config.pods.staticPath),
-        cacheFile: join(config.dataDir, "static-pods.json"),
-      },
-    }),
-    dirs: {
-      pods: join(config.dataDir, "pods"),
-      podLogs: config.pods.logsDir,
-      seccomp: join(config.dataDir, "seccomp"),
-      cgroup: cgroupDir,
-    },
-    host,
-    dns: { clusterDns: config.pods.clusterDns, clusterDomain: config.pods.clusterDomain },
-    cgroupDriver: config.runtime.cgroupDriver,
-    mounter,
-    pullsMax: config.pods.serializeImagePulls ? 1 : POD_AGENT_DEFAULTS.pullsMax,
-    logs: {
-      bytesMax: wholeValue(parseQuantity(config.pods.containerLogMaxSize)),
-      filesMax: config.pods.containerLogMaxFiles,
-      linksDir: logLinksDir(config.pods),
-    },
-    imageGc: {
-      highPercent: config.pods.imageGCHighThresholdPercent,
-      lowPercent: config.pods.imageGCLowThresholdPercent,
-    },
-    eviction,
-    podPidsLimit: config.node.podPidsLimit,
-    unsafeSysctls: config.node.allowedUnsafeSysctls,
-    endsFinally: config.shutdown.pods === "fail",
-  });
-}
-
-/** A node whose pod logs were moved is not the only one here: it keeps out of the common folder. */
-function logLinksDir({ containerLogsDir, logsDir }: EdgeConfig["pods"]): string {
-  if (containerLogsDir === "off") return "";
-  if (containerLogsDir !== "auto") return resolve(containerLogsDir);
-  return resolve(logsDir) === "/var/log/pods" ? "/var/log/containers" : "";
 }
 
 async function buildLink(
