@@ -36,14 +36,18 @@ export async function* readLog(
   let file = await open(log.path);
   try {
     const formatter = new LineFormatter(options);
+    const { size } = await file.stat();
     let offset = options.tailLines === undefined
       ? 0
-      : await tailOffset(file, (await file.stat()).size, options.tailLines);
+      : await tailOffset(file, size, options.tailLines);
+    // who does not follow is answered with what there was when they asked: the last lines are as
+    // many as were wanted, and a container that writes faster than is read cannot hold them
+    const end = options.follow ? Infinity : size;
     const buffer = new Uint8Array(READ_BYTES);
     while (!signal.aborted) {
       // asked before reading: what the container wrote before it ended is then surely read
       const running = options.follow && await log.running();
-      const count = await readAt(file, offset, buffer);
+      const count = await readAt(file, offset, buffer.subarray(0, end - offset));
       offset += count;
       const out = formatter.push(buffer.subarray(0, count));
       if (out.length > 0) yield out;

@@ -58,6 +58,20 @@ Deno.test("readLog() takes the last lines of a file larger than a block", () =>
     assertEquals(tail.split("\n")[0], "line 4000");
   }));
 
+Deno.test("readLog() without follow ends where the log ended when it was asked for", () =>
+  withLog(async (path) => {
+    const line = (i: number) => `2026-01-01T00:00:00Z stdout F line ${i}\n`;
+    await Deno.writeTextFile(path, Array.from({ length: 5_000 }, (_, i) => line(i)).join(""));
+    const log = { path, running: () => Promise.resolve(true) };
+    const options = { follow: false, timestamps: false, tailLines: 4_000 };
+    let lines = 0;
+    for await (const bytes of readLog(log, options, new SystemClock(), NEVER)) {
+      lines += bytes.filter((byte) => byte === 0x0a).length;
+      await Deno.writeTextFile(path, line(5_000).repeat(4_000), { append: true });
+    }
+    assertEquals(lines, 4_000);
+  }));
+
 Deno.test("readLog() counts an unfinished last line as a line", () =>
   withLog(async (path) => {
     await Deno.writeTextFile(path, LINES.join("\n"));
