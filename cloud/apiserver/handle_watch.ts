@@ -12,7 +12,8 @@ import { badRequest, failure, invalidFields } from "./errors.ts";
 import { forbidden, invalidValue } from "./kinds/field_error.ts";
 import { selectorOf } from "./handle_read.ts";
 import { writeObject } from "./negotiate.ts";
-import type { Watcher } from "./watch_cache.ts";
+
+import type { Watcher } from "./watcher.ts";
 import { WatchStream, type WatchWriter } from "./watch_stream.ts";
 import { kindId } from "./writer.ts";
 

@@ -10,7 +10,8 @@ import { AppError } from "../../shared/errors.ts";
 import type { KubeObject } from "../../shared/k8s/types.ts";
 import { OBJECT_BYTES_MAX } from "../../shared/limits.ts";
 import type { Store, StoreOp } from "../../shared/store/port.ts";
-import { type Change, WATCH_LIMITS, WatchCache, type WatchCacheLimits } from "./watch_cache.ts";
+import type { Change } from "./change_ring.ts";
+import { WATCH_LIMITS, WatchCache, type WatchCacheLimits } from "./watch_cache.ts";
 
 /** Plural and group: what a bucket holds, whatever version a request names. */
 export interface ResourceId {

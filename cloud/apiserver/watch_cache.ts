@@ -1,39 +1,27 @@
 /**
- * The last changes of every object, in the order of their resource versions, and the watchers that
- * follow them. Bounded by number and by bytes: a watch (or a paged list) that asks for something
- * older than what is kept gets "stale" (HTTP 410) and lists again; a watcher that reads too slowly
- * is ended, never waited for. After a restart nothing is kept, so the oldest version served
- * is the one the store was opened with.
+ * The last changes of every resource, in the order of their resource versions, and the watchers
+ * that follow them. Each resource has a ring of its own, so that a busy one (leases, statuses)
+ * never makes a quiet one forget. Bounded by number in each ring and by bytes in all: beyond those
+ * the ring that holds most gives way. A watch (or a paged list) that asks for something its
+ * resource has forgotten gets "stale" (HTTP 410) and lists again. After a restart nothing is kept,
+ * so the oldest version served is the one the store was opened with.
  */
 import { AppError } from "../../shared/errors.ts";
-import type { KubeObject } from "../../shared/k8s/types.ts";
+import { type Change, ChangeRing } from "./change_ring.ts";
+import { type PendingLimits, Watcher } from "./watcher.ts";
 
-/** One durable change. Objects are shared by all readers: never write to them. */
-export interface Change {
-  readonly revision: number;
-  /** `<plural>.<group>`, as ResourceId of storage.ts. */
-  readonly resource: string;
-  readonly key: string;
-  readonly type: "ADDED" | "MODIFIED" | "DELETED";
-  /** What it is now; for DELETED the last state, with the revision of the deletion. */
-  readonly object: KubeObject;
-  /** What it was; absent for ADDED. */
-  readonly before: KubeObject | undefined;
-  readonly bytes: number;
-}
-
-export interface WatchCacheLimits {
+export interface WatchCacheLimits extends PendingLimits {
+  /** Of one resource. */
   changesMax: number;
+  /** Of all resources together. */
   bytesMax: number;
   watchersMax: number;
-  /** Changes and bytes one watcher may have waiting before it is ended. */
-  pendingMax: number;
-  pendingBytesMax: number;
 }
 
 /**
- * 4096 changes: minutes of a busy site, hours of a quiet one. 64 MiB caps what big objects can pin.
- * 4096 watchers: a dozen per node of a large fleet. 1024 pending / 8 MiB: a burst, not a dead peer.
+ * 4096 changes of a resource: minutes of a busy one, weeks of a quiet one. 64 MiB of all caps what
+ * big objects can pin. 4096 watchers: a dozen per node of a large fleet. 1024 pending / 8 MiB: a
+ * burst, not a dead peer.
  */
 export const WATCH_LIMITS: WatchCacheLimits = {
   changesMax: 4096,
@@ -45,17 +33,17 @@ export const WATCH_LIMITS: WatchCacheLimits = {
 
 export class WatchCache {
   readonly #limits: WatchCacheLimits;
-  #changes: Change[] = [];
-  /** Index of the oldest kept change in #changes; the part before it is cut away in batches. */
-  #head = 0;
+  readonly #openedAt: number;
+  /** As many as there are stored kinds, at most. */
+  readonly #rings = new Map<string, ChangeRing>();
+  readonly #watchers = new Map<string, Set<Watcher>>();
+  #watcherCount = 0;
   #bytes = 0;
-  #floor: number;
   #revision: number;
-  readonly #watchers = new Set<Watcher>();
   #slowWatchers = 0;
 
   constructor(revision: number, limits: WatchCacheLimits = WATCH_LIMITS) {
-    this.#floor = revision;
+    this.#openedAt = revision;
     this.#revision = revision;
     this.#limits = limits;
   }
@@ -66,7 +54,12 @@ export class WatchCache {
   }
 
   get watchers(): number {
-    return this.#watchers.size;
+    return this.#watcherCount;
+  }
+
+  /** Of the changes that are kept. */
+  get bytes(): number {
+    return this.#bytes;
   }
 
   /** Watchers ended because they did not read fast enough, since the start. */
@@ -76,11 +69,12 @@ export class WatchCache {
 
   publish(change: Change): void {
     this.#revision = change.revision;
-    this.#changes.push(change);
+    const ring = this.#ringOf(change.resource);
+    ring.push(change);
     this.#bytes += change.bytes;
+    if (ring.count > this.#limits.changesMax) this.#bytes -= ring.shift();
     this.#trim();
-    for (const watcher of [...this.#watchers]) {
-      if (watcher.resource !== change.resource) continue;
+    for (const watcher of [...this.#watchers.get(change.resource) ?? []]) {
       if (!watcher.offer(change)) {
         this.#slowWatchers++;
         watcher.close();
@@ -90,133 +84,59 @@ export class WatchCache {
 
   /** Changes of `resource` after `revision`, oldest first. Throws "stale" when some are gone. */
   since(resource: string, revision: number): Change[] {
-    if (revision < this.#floor || revision > this.#revision) {
+    const ring = this.#rings.get(resource);
+    const oldest = ring?.floor ?? this.#openedAt;
+    if (revision < oldest || revision > this.#revision) {
       throw new AppError(
         "stale",
-        `too old resource version: ${revision} (${this.#floor})`,
-        { requested: revision, oldest: this.#floor, newest: this.#revision },
+        `too old resource version: ${revision} (${oldest})`,
+        { requested: revision, oldest, newest: this.#revision },
       );
     }
-    const out: Change[] = [];
-    for (let i = this.#changes.length - 1; i >= this.#head; i--) {
-      const change = this.#changes[i]!;
-      if (change.revision <= revision) break;
-      if (change.resource === resource) out.push(change);
-    }
-    return out.reverse();
+    return ring?.since(revision) ?? [];
   }
 
   /** Follows `resource` from after `revision`; the caller closes the watcher. */
   watch(resource: string, revision: number): Watcher {
-    if (this.#watchers.size >= this.#limits.watchersMax) {
+    if (this.#watcherCount >= this.#limits.watchersMax) {
       throw new AppError("exhausted", "Cannot start watch: too many watches are open", {
         watchersMax: this.#limits.watchersMax,
       });
     }
     const missed = this.since(resource, revision);
+    const following = this.#watchers.get(resource) ?? new Set();
+    this.#watchers.set(resource, following);
     const watcher = new Watcher(resource, missed, this.#limits, () => {
-      this.#watchers.delete(watcher);
+      following.delete(watcher);
+      this.#watcherCount--;
     });
-    this.#watchers.add(watcher);
+    following.add(watcher);
+    this.#watcherCount++;
     return watcher;
   }
 
   closeAll(): void {
-    for (const watcher of [...this.#watchers]) watcher.close();
+    for (const following of this.#watchers.values()) {
+      for (const watcher of [...following]) watcher.close();
+    }
   }
 
+  #ringOf(resource: string): ChangeRing {
+    const known = this.#rings.get(resource);
+    if (known) return known;
+    const ring = new ChangeRing(this.#openedAt);
+    this.#rings.set(resource, ring);
+    return ring;
+  }
+
+  /** A ring below its fair share of the bytes is never the largest while there are too many. */
   #trim(): void {
-    const { changesMax, bytesMax } = this.#limits;
-    while (
-      this.#changes.length - this.#head > changesMax ||
-      (this.#bytes > bytesMax && this.#changes.length > this.#head)
-    ) {
-      const gone = this.#changes[this.#head]!;
-      this.#bytes -= gone.bytes;
-      this.#floor = gone.revision;
-      this.#head++;
+    while (this.#bytes > this.#limits.bytesMax) {
+      let largest: ChangeRing | undefined;
+      for (const ring of this.#rings.values()) {
+        if (!largest || ring.bytes > largest.bytes) largest = ring;
+      }
+      this.#bytes -= largest!.shift(); // what has bytes is in some ring
     }
-    if (this.#head > changesMax || this.#head === this.#changes.length) {
-      this.#changes = this.#changes.slice(this.#head);
-      this.#head = 0;
-    }
-  }
-}
-
-/** One follower: changes in order through `next`, undefined once closed and (if slow) at once. */
-export class Watcher {
-  readonly resource: string;
-  readonly #limits: WatchCacheLimits;
-  readonly #onClose: () => void;
-  #pending: Change[];
-  #pendingBytes = 0;
-  #wake: (() => void) | undefined;
-  #closed = false;
-
-  constructor(
-    resource: string,
-    missed: Change[],
-    limits: WatchCacheLimits,
-    onClose: () => void,
-  ) {
-    this.resource = resource;
-    this.#pending = missed;
-    for (const change of missed) this.#pendingBytes += change.bytes;
-    this.#limits = missed.length === 0 ? limits : {
-      ...limits,
-      // what was missed is bounded by the cache itself and must not end the watch it belongs to
-      pendingMax: limits.pendingMax + missed.length,
-      pendingBytesMax: limits.pendingBytesMax + this.#pendingBytes,
-    };
-    this.#onClose = onClose;
-  }
-
-  get closed(): boolean {
-    return this.#closed;
-  }
-
-  /** False when the watcher is too far behind. */
-  offer(change: Change): boolean {
-    const { pendingMax, pendingBytesMax } = this.#limits;
-    if (this.#pending.length >= pendingMax) return false;
-    if (this.#pendingBytes + change.bytes > pendingBytesMax && this.#pending.length > 0) {
-      return false;
-    }
-    this.#pending.push(change);
-    this.#pendingBytes += change.bytes;
-    this.#wakeUp();
-    return true;
-  }
-
-  /** The next change that is already here. */
-  poll(): Change | undefined {
-    const change = this.#pending.shift();
-    if (change) this.#pendingBytes -= change.bytes;
-    return change;
-  }
-
-  /** Resolves when `poll` may have something, at `nudge`, or when the watcher is closed. */
-  async ready(): Promise<void> {
-    if (this.#pending.length > 0 || this.#closed) return;
-    await new Promise<void>((resolve) => this.#wake = resolve);
-  }
-
-  /** Lets a waiting reader look at the time. */
-  nudge(): void {
-    this.#wakeUp();
-  }
-
-  close(): void {
-    if (this.#closed) return;
-    this.#closed = true;
-    this.#pending = [];
-    this.#onClose();
-    this.#wakeUp();
-  }
-
-  #wakeUp(): void {
-    const wake = this.#wake;
-    this.#wake = undefined;
-    wake?.();
   }
 }

@@ -5,7 +5,9 @@
 import type { Clock } from "../../shared/clock.ts";
 import { isAbort } from "../../shared/errors.ts";
 import type { KubeObject } from "../../shared/k8s/types.ts";
-import type { Change, WatchCache, Watcher } from "./watch_cache.ts";
+import type { Change } from "./change_ring.ts";
+import type { WatchCache } from "./watch_cache.ts";
+import type { Watcher } from "./watcher.ts";
 
 /** How often a quiet watch that allows it is told the newest revision. */
 const BOOKMARK_MS = 60_000;
