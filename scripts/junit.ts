@@ -1,26 +1,49 @@
 /**
  * Reads what `deno test --junit-path` writes: how many passed, failed and were skipped, by name.
+ * Pure.
  */
 
 export interface Tally {
   passed: number;
   readonly failed: string[];
   readonly skipped: string[];
+  /** Test files that failed at first and passed by themselves. */
+  readonly unsteady?: readonly string[];
 }
 
-/** The cases of a JUnit report; undefined when `xml` is no whole report. */
-export function readJunit(xml: string): Tally | undefined {
+/** The cases of a JUnit report but those of `without`; undefined when `xml` is no whole report. */
+export function readJunit(xml: string, without: readonly string[] = []): Tally | undefined {
   if (!xml.includes("</testsuites>")) return undefined;
   const tally: Tally = { passed: 0, failed: [], skipped: [] };
-  for (const [, attributes = "", body = ""] of xml.matchAll(CASE)) {
-    const name = decode(/\bname="([^"]*)"/.exec(attributes)?.[1] ?? "");
-    if (/<(failure|error)\b/.test(body)) tally.failed.push(name);
-    else if (/<skipped\b/.test(body)) tally.skipped.push(name);
-    else tally.passed++;
+  for (const [file, suite] of suites(xml)) {
+    if (without.includes(file)) continue;
+    for (const [, attributes = "", body = ""] of suite.matchAll(CASE)) {
+      const name = nameIn(attributes);
+      if (FAILURE.test(body)) tally.failed.push(name);
+      else if (/<skipped\b/.test(body)) tally.skipped.push(name);
+      else tally.passed++;
+    }
   }
   return tally;
 }
 
+/** The test files with a failed case. */
+export function failedFiles(xml: string): string[] {
+  return [...suites(xml)].filter(([, suite]) => FAILURE.test(suite)).map(([file]) => file);
+}
+
+function* suites(xml: string): Iterable<[file: string, suite: string]> {
+  for (const [, attributes = "", suite = ""] of xml.matchAll(SUITE)) {
+    yield [nameIn(attributes), suite];
+  }
+}
+
+function nameIn(attributes: string): string {
+  return decode(/\bname="([^"]*)"/.exec(attributes)?.[1] ?? "");
+}
+
+const FAILURE = /<(failure|error)\b/;
+const SUITE = /<testsuite\b((?:[^>"]|"[^"]*")*?)>([\s\S]*?)<\/testsuite>/g;
 const CASE = /<testcase\b((?:[^>"]|"[^"]*")*?)(?:\/>|>([\s\S]*?)<\/testcase>)/g;
 
 function decode(text: string): string {

@@ -1,5 +1,5 @@
 import { assertEquals } from "@std/assert";
-import { closingLine, readJunit } from "./junit.ts";
+import { closingLine, failedFiles, readJunit } from "./junit.ts";
 
 const REPORT = `<?xml version="1.0" encoding="UTF-8"?>
 <testsuites name="deno test" tests="3" failures="1" errors="0" time="0.1">
@@ -22,6 +22,12 @@ Deno.test("readJunit() counts cases and keeps the names of failed and skipped on
     failed: ["breaks & burns"],
     skipped: ["skips (needs root)"],
   });
+});
+
+Deno.test("the files with a failed case are known, and can be left out of the count", () => {
+  assertEquals(failedFiles(REPORT), ["./a_test.ts"]);
+  assertEquals(failedFiles(REPORT.replace(/<failure.*/, "")), []);
+  assertEquals(readJunit(REPORT, ["./a_test.ts"]), { passed: 0, failed: [], skipped: [] });
 });
 
 Deno.test("readJunit() refuses a report that was cut off", () => {
