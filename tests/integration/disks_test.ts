@@ -8,12 +8,11 @@ import { AppError } from "../../shared/errors.ts";
 import { DenoDisk } from "../../shared/store/deno_disk.ts";
 import { type DurableStore, openStore } from "../../shared/store/durable_store.ts";
 import type { StoreOp } from "../../shared/store/port.ts";
-import { missingParts } from "../support/requirements.ts";
+import { testWith } from "../support/requirements.ts";
 import { mountExt4, mountTmpfs } from "../support/small_disk.ts";
 import { until } from "../support/until.ts";
 
 const clock = new SystemClock();
-const ignore = missingParts(["root"]).length > 0;
 const put = (key: string, value: unknown): StoreOp => ({ op: "put", bucket: "b", key, value });
 const append = (value: string): StoreOp => ({
   op: "append",
@@ -29,10 +28,10 @@ async function refused(store: DurableStore, disk: string): Promise<void> {
   assertEquals(error.facts.disk, disk, String(error));
 }
 
-Deno.test({
-  name: "a store on a full disk refuses writes, reads, and goes on when there is room",
-  ignore,
-  fn: async () => {
+testWith(
+  ["root"],
+  "a store on a full disk refuses writes, reads, and goes on when there is room",
+  async () => {
     await using disk = await mountTmpfs(4);
     const dir = `${disk.dir}/store`;
     const store = await openStore({ dir, disk: new DenoDisk(), clock });
@@ -58,12 +57,12 @@ Deno.test({
     assertEquals(again.bulk.read("s", { limit: 1_000 }).length, 21 + kept);
     await again.close();
   },
-});
+);
 
-Deno.test({
-  name: "streams that could not begin on a full disk can when there is room, without an append",
-  ignore,
-  fn: async () => {
+testWith(
+  ["root"],
+  "streams that could not begin on a full disk can when there is room, without an append",
+  async () => {
     await using disk = await mountTmpfs(4);
     const store = await openStore({ dir: `${disk.dir}/store`, disk: new DenoDisk(), clock });
     await store.commit([put("k", "v")]);
@@ -78,14 +77,13 @@ Deno.test({
     await store.commit([append("a")]);
     await store.close();
   },
-});
+);
 
-Deno.test({
-  name: "a store whose file system turns read-only refuses writes, reads on, and opens again",
-  ignore,
-  fn: async () => {
+testWith(
+  ["loop mounts"],
+  "a store whose file system turns read-only refuses writes, reads on, and opens again",
+  async () => {
     await using disk = await mountExt4(32);
-    if (!disk) return console.warn("this machine mounts no images: not tested");
     const dir = `${disk.dir}/store`;
     const store = await openStore({ dir, disk: new DenoDisk(), clock });
     await store.commit([put("k", "v")]);
@@ -100,14 +98,13 @@ Deno.test({
     await refused(again, "read-only");
     await again.close();
   },
-});
+);
 
-Deno.test({
-  name: "a store on a disk that does not answer says so, reads, and goes on by itself",
-  ignore,
-  fn: async () => {
+testWith(
+  ["loop mounts"],
+  "a store on a disk that does not answer says so, reads, and goes on by itself",
+  async () => {
     await using disk = await mountExt4(32);
-    if (!disk) return console.warn("this machine mounts no images: not tested");
     const store = await openStore({ dir: `${disk.dir}/store`, disk: new DenoDisk(), clock });
     await store.commit([put("k", "v")]);
     await disk.freeze();
@@ -124,4 +121,4 @@ Deno.test({
     assertEquals(store.problem, undefined);
     await store.close();
   },
-});
+);

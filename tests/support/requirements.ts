@@ -5,9 +5,12 @@
  */
 import { join } from "@std/path";
 import { AppError } from "../../shared/errors.ts";
+import { canMountExt4 } from "./small_disk.ts";
+import { chosenContainerd } from "./containerd_programs.ts";
 
 export type Part =
   | "root"
+  | "loop mounts"
   | "containerd"
   | "cni"
   | "busybox"
@@ -46,9 +49,15 @@ function onPath(name: string): boolean {
   return folders.some((folder) => folder !== "" && isFile(join(folder, name)));
 }
 
+function hasContainerd(): boolean {
+  const chosen = chosenContainerd();
+  return chosen === undefined ? onPath("containerd") : isFile(chosen);
+}
+
 const TESTS: Readonly<Record<Part, () => boolean>> = {
   root: () => Deno.uid() === 0,
-  containerd: () => onPath("containerd") && onPath("ctr") && onPath("runc"),
+  "loop mounts": () => Deno.uid() === 0 && canMountExt4(),
+  containerd: () => hasContainerd() && onPath("ctr") && onPath("runc"),
   cni: () => cniBinDir() !== undefined && onPath("iptables"),
   crun: () => onPath("crun"),
   busybox: () => onPath("busybox"),

@@ -78,21 +78,68 @@ class ExtDisk extends MountedDisk implements LoopDisk {
 
   async breakDown(): Promise<void> {
     const source = (await must("findmnt", ["-n", "-o", "SOURCE", this.dir])).trim();
-    const trigger = `/sys/fs/ext4/${source.replace("/dev/", "")}/trigger_fs_error`;
-    await Deno.writeTextFile(trigger, "skerry test");
+    await Deno.writeTextFile(triggerOf(source), "skerry test");
   }
 }
 
-/** Undefined where this machine mounts no images. */
-export async function mountExt4(megabytes: number): Promise<LoopDisk | undefined> {
+/** What makes an ext4 in `image`, and what mounts it. */
+const ext4In = (image: string): [string, string[]] => ["mkfs.ext4", ["-q", "-F", image]];
+const mountOf = (image: string, dir: string): [string, string[]] => [
+  "mount",
+  ["-o", "loop,errors=remount-ro", image, dir],
+];
+
+export async function mountExt4(megabytes: number): Promise<LoopDisk> {
   const folder = await Deno.makeTempDir({ prefix: "skerry-disk-" });
   const disk = new ExtDisk(join(folder, "disk"), folder);
-  await Deno.mkdir(disk.dir);
   const image = join(folder, "image");
-  await must("truncate", ["-s", `${megabytes}M`, image]);
-  await must("mkfs.ext4", ["-q", "-F", image]);
-  const mounted = await run("mount", ["-o", "loop,errors=remount-ro", image, disk.dir]);
-  if (mounted.code === 0) return disk;
-  await Deno.remove(folder, { recursive: true });
-  return undefined;
+  try {
+    await Deno.mkdir(disk.dir);
+    await must("truncate", ["-s", `${megabytes}M`, image]);
+    await must(...ext4In(image));
+    await must(...mountOf(image, disk.dir));
+    return disk;
+  } catch (error) {
+    await Deno.remove(folder, { recursive: true });
+    throw error;
+  }
+}
+
+/**
+ * True where an image can be mounted, frozen and made to fail. Found by doing it: a container may
+ * have every program and be root, and yet no loop device or a read-only /sys.
+ */
+export function canMountExt4(): boolean {
+  const folder = Deno.makeTempDirSync({ prefix: "skerry-disk-" });
+  const [dir, image] = [join(folder, "disk"), join(folder, "image")];
+  let isMounted = false;
+  try {
+    Deno.mkdirSync(dir);
+    Deno.createSync(image).close();
+    Deno.truncateSync(image, 1024 * 1024);
+    ran(...ext4In(image));
+    ran(...mountOf(image, dir));
+    isMounted = true;
+    ran("fsfreeze", ["-u", dir], [0, 1]); // there; it was not frozen
+    const source = ran("findmnt", ["-n", "-o", "SOURCE", dir]).trim();
+    Deno.openSync(triggerOf(source), { write: true }).close();
+    return true;
+  } catch {
+    return false; // whatever is missing, the tests need it
+  } finally {
+    if (isMounted) ran("umount", ["-l", dir]);
+    Deno.removeSync(folder, { recursive: true });
+  }
+}
+
+function triggerOf(device: string): string {
+  return `/sys/fs/ext4/${device.replace("/dev/", "")}/trigger_fs_error`;
+}
+
+/** Output of a program that ends well; waited for in place, as registering a test is. */
+function ran(program: string, args: readonly string[], wellCodes: readonly number[] = [0]): string {
+  const command = new Deno.Command(program, { args: [...args], stdout: "piped", stderr: "null" });
+  const { code, stdout } = command.outputSync();
+  if (!wellCodes.includes(code)) throw new Error(`Cannot run ${program}: it ended with ${code}`);
+  return new TextDecoder().decode(stdout);
 }
