@@ -7,6 +7,7 @@
 import { join } from "@std/path";
 import { type Clock, SystemClock } from "../../shared/clock.ts";
 import { AppError } from "../../shared/errors.ts";
+import { startBare } from "../../tests/support/bare_pods.ts";
 import {
   adoptOffline,
   allRunInCloud,
@@ -77,7 +78,11 @@ async function offlineMetrics(site: Site, pods: number): Promise<Metric[]> {
   const adopted: number[] = [];
   for (let i = 0; i < ADOPTIONS; i++) adopted.push(await adoptOffline(site));
   const cold: number[] = [];
-  for (let i = 0; i < REBOOTS; i++) cold.push(await startOffline(site));
+  const bare: number[] = [];
+  for (let i = 0; i < REBOOTS; i++) {
+    cold.push(await startOffline(site));
+    bare.push(await startBare(site.containerd, pods));
+  }
   site.relay.heal();
   await site.nodeIs("True", 120_000);
   return [
@@ -95,6 +100,11 @@ async function offlineMetrics(site: Site, pods: number): Promise<Metric[]> {
       beside: "KubeEdge 3.9 s at best, 4 to 15 (10 pods)",
     },
     { name: `the same, worst of ${REBOOTS}`, value: Math.max(...cold) / 1_000, unit: "s" },
+    {
+      name: `${pods} such pods by CRI calls alone, last started`,
+      value: median(bare) / 1_000,
+      unit: "s",
+    },
   ];
 }
 

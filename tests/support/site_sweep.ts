@@ -41,6 +41,11 @@ export async function removeCgroups(paths: readonly string[]): Promise<void> {
   }
 }
 
+/** Removes the empty cgroup `path` ("/name") with those in it, in every hierarchy. */
+export async function removeCgroup(path: string): Promise<void> {
+  for (const root of await hierarchies()) await removeTree(root + path);
+}
+
 /** The unified hierarchy, or each controller's of version 1. */
 async function hierarchies(): Promise<string[]> {
   return [CGROUP_ROOT, ...await subfolders(CGROUP_ROOT)];
