@@ -104,6 +104,9 @@ export function objectResponse(
   object: KubeObject,
   options: { status?: number; warnings?: readonly string[] } = {},
 ): Response {
+  if (form.as === "object" && !kind.view) {
+    return textResponse(parts.storage.texts.of(object), options);
+  }
   const body = writeObject(kind, object, form, parts.clock.nowMs());
   return jsonResponse(body, options);
 }
@@ -112,11 +115,18 @@ export function jsonResponse(
   body: unknown,
   options: { status?: number; warnings?: readonly string[] } = {},
 ): Response {
+  return textResponse(JSON.stringify(body), options);
+}
+
+function textResponse(
+  text: string,
+  options: { status?: number; warnings?: readonly string[] },
+): Response {
   const headers = new Headers({ "content-type": "application/json" });
   for (const warning of options.warnings ?? []) {
     headers.append("warning", `299 - "${quotedString(warning)}"`);
   }
-  return new Response(JSON.stringify(body) + "\n", { status: options.status ?? 200, headers });
+  return new Response(text + "\n", { status: options.status ?? 200, headers });
 }
 
 /** Header text: quotes and backslashes escaped, everything outside printable ASCII replaced. */

@@ -10,16 +10,11 @@ import {
   parseLabelSelector,
 } from "../../shared/k8s/selectors.ts";
 import type { KubeObject } from "../../shared/k8s/types.ts";
-import {
-  type ApiRequest,
-  type Handler,
-  jsonResponse,
-  objectResponse,
-  wholeNumber,
-} from "./context.ts";
+import { type ApiRequest, type Handler, objectResponse, wholeNumber } from "./context.ts";
 import { badRequest, expired, notFound } from "./errors.ts";
 import type { KindInfo } from "./kinds/kind_info.ts";
-import { writeList } from "./negotiate.ts";
+import { listResponse } from "./list_body.ts";
+import type { Page } from "./resource_table.ts";
 import { objectKey } from "./storage.ts";
 import { kindId } from "./writer.ts";
 
@@ -51,28 +46,22 @@ export const listObjects: Handler = (parts, request) => {
   const { kind, path, query, form } = request;
   const selector = selectorOf(kind, query);
   const limit = wholeNumber(query, "limit") || undefined;
-  const start = startOf(request, parts.storage.revision);
-  const all = listAt(
+  const { revision, after } = startOf(request, parts.storage.revision);
+  const { namespace } = path;
+  const matches = selector.all ? undefined : selector.matches;
+  const { objects, left } = listAt(
     request,
-    () => parts.storage.list(kindId(kind), path.namespace, start.revision),
+    () => parts.storage.page(kindId(kind), revision, { namespace, after, limit, matches }),
   );
-  const rest = start.after === undefined
-    ? all
-    : all.filter((object) => keyOf(object) > start.after!);
-  const matching = rest.filter(selector.matches);
-  const items = limit === undefined ? matching : matching.slice(0, limit);
-  const left = matching.length - items.length;
-  const resourceVersion = String(start.revision);
-  return jsonResponse(writeList(kind, items, form, {
+  return listResponse(kind, objects, {
+    form,
     nowMs: parts.clock.nowMs(),
     meta: {
-      resourceVersion,
-      ...(left > 0
-        ? { continue: continueToken({ revision: start.revision, after: keyOf(items.at(-1)!) }) }
-        : {}),
+      resourceVersion: String(revision),
+      ...(left > 0 ? { continue: continueToken({ revision, after: keyOf(objects.at(-1)!) }) } : {}),
       ...(left > 0 && selector.all ? { remainingItemCount: left } : {}),
     },
-  }));
+  });
 };
 
 function keyOf(object: KubeObject): string {
@@ -94,7 +83,7 @@ function startOf(
   return { revision: exact && version !== "" && version !== "0" ? Number(version) : now };
 }
 
-function listAt(request: ApiRequest, list: () => KubeObject[]): KubeObject[] {
+function listAt(request: ApiRequest, list: () => Page): Page {
   try {
     return list();
   } catch (error) {

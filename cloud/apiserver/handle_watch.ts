@@ -13,6 +13,7 @@ import { forbidden, invalidValue } from "./kinds/field_error.ts";
 import { selectorOf } from "./handle_read.ts";
 import { writeObject } from "./negotiate.ts";
 
+import type { ObjectTexts } from "./object_texts.ts";
 import type { Watcher } from "./watcher.ts";
 import { WatchStream, type WatchWriter } from "./watch_stream.ts";
 import { kindId } from "./writer.ts";
@@ -97,11 +98,13 @@ function watchStart({ query }: ApiRequest): WatchStart {
 class EventWriter implements WatchWriter {
   readonly #clock: Clock;
   readonly #request: ApiRequest;
+  readonly #texts: ObjectTexts;
   #columnsSent = false;
 
   constructor(parts: ServerParts, request: ApiRequest) {
     this.#clock = parts.clock;
     this.#request = request;
+    this.#texts = parts.storage.texts;
   }
 
   line(type: string, object: unknown): string {
@@ -110,6 +113,9 @@ class EventWriter implements WatchWriter {
 
   event(type: string, object: KubeObject): string {
     const { kind, form } = this.#request;
+    if (form.as === "object" && !kind.view) {
+      return `{"type":"${type}","object":${this.#texts.of(object)}}\n`;
+    }
     const body = writeObject(kind, object, form, this.#clock.nowMs(), !this.#columnsSent);
     this.#columnsSent = true;
     return this.line(type, body);

@@ -24,7 +24,7 @@ import {
 } from "./context.ts";
 import { badRequest, detailsOf, success, unsupportedMediaType } from "./errors.ts";
 import { selectorOf } from "./handle_read.ts";
-import { writeList } from "./negotiate.ts";
+import { listResponse } from "./list_body.ts";
 import { applyPatch, PATCH_CONTENT_TYPES, type PatchRequest } from "./patch/apply_patch.ts";
 import { decodeJson } from "./schema/decode_json.ts";
 import { kindId, type NamedPlace } from "./writer.ts";
@@ -112,7 +112,7 @@ export const deleteCollection: Handler = async (parts, request) => {
     }
   }
   const meta = { resourceVersion: String(parts.storage.revision) };
-  return jsonResponse(writeList(kind, objects, form, { meta, nowMs: parts.clock.nowMs() }));
+  return listResponse(kind, objects, { form, meta, nowMs: parts.clock.nowMs() });
 };
 
 export function namedPlace({ kind, path }: ApiRequest): NamedPlace {

@@ -50,12 +50,6 @@ export function chooseForm(accept: string | null, includeObject: string | null):
   return { as: "object" };
 }
 
-export interface ListMeta {
-  resourceVersion: string;
-  continue?: string;
-  remainingItemCount?: number;
-}
-
 export function writeObject(
   kind: KindInfo,
   object: KubeObject,
@@ -75,41 +69,13 @@ export function writeObject(
   });
 }
 
-export function writeList(
-  kind: KindInfo,
-  objects: readonly KubeObject[],
-  form: Form,
-  options: { meta: ListMeta; nowMs: number },
-): unknown {
-  const { meta, nowMs } = options;
-  if (form.as === "table") {
-    return toTable(kind.kind, objects, {
-      listMeta: meta,
-      includeObject: form.includeObject,
-      nowMs,
-      withColumns: true,
-      shown: (one) => shown(kind, one),
-    });
-  }
-  const items = kind.view ? objects.map((object) => shown(kind, object)) : objects;
-  if (form.as === "metadata") {
-    return {
-      kind: "PartialObjectMetadataList",
-      apiVersion: "meta.k8s.io/v1",
-      metadata: meta,
-      items: items.map(partial),
-    };
-  }
-  const apiVersion = kind.group === "" ? kind.version : `${kind.group}/${kind.version}`;
-  return { kind: `${kind.kind}List`, apiVersion, metadata: meta, items };
-}
-
 /** A stored object as `kind` shows it. */
 export function shown(kind: KindInfo, object: KubeObject): KubeObject {
   return kind.view ? kind.view.fromStored(object) : object;
 }
 
-function partial(object: KubeObject): unknown {
+/** What a client that asked for metadata only is shown. */
+export function partial(object: KubeObject): unknown {
   return {
     kind: "PartialObjectMetadata",
     apiVersion: "meta.k8s.io/v1",

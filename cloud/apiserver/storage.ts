@@ -11,6 +11,8 @@ import type { KubeObject } from "../../shared/k8s/types.ts";
 import { OBJECT_BYTES_MAX } from "../../shared/limits.ts";
 import type { Store, StoreOp } from "../../shared/store/port.ts";
 import type { Change } from "./change_ring.ts";
+import { ObjectTexts } from "./object_texts.ts";
+import { cutPage, type Page, type PageRequest, ResourceTable } from "./resource_table.ts";
 import { WATCH_LIMITS, WatchCache, type WatchCacheLimits } from "./watch_cache.ts";
 
 /** Plural and group: what a bucket holds, whatever version a request names. */
@@ -51,7 +53,9 @@ interface Publication {
 export class ObjectStorage {
   readonly #store: Store;
   readonly #clock: Clock;
-  readonly #resources = new Map<string, Map<string, KubeObject>>();
+  readonly #resources = new Map<string, ResourceTable>();
+  /** JSON of what was written last. */
+  readonly texts = new ObjectTexts();
   readonly #locks = new KeyedMutex();
   readonly #watch: WatchCache;
   #lastRevision: number;
@@ -76,11 +80,10 @@ export class ObjectStorage {
     const storage = new ObjectStorage(store, clock, limits);
     for (const id of resources) {
       const key = resourceKey(id);
-      const objects = new Map<string, KubeObject>();
-      for (const { key: name, value } of store.list<KubeObject>(`k8s/${key}`)) {
-        objects.set(name, value);
-      }
-      storage.#resources.set(key, objects);
+      const objects = store.list<KubeObject>(`k8s/${key}`).map(({ key: name, value }) =>
+        [name, value] as const
+      );
+      storage.#resources.set(key, new ResourceTable(objects));
     }
     return storage;
   }
@@ -104,14 +107,14 @@ export class ObjectStorage {
 
   /** Objects in key order, of one namespace or (undefined) of all, as they were at `revision`. */
   list(id: ResourceId, namespace: string | undefined, revision?: number): KubeObject[] {
+    return this.page(id, revision ?? this.revision, { namespace }).objects;
+  }
+
+  /** A part of a list as it was at `revision`; throws "stale" when that is not known any more. */
+  page(id: ResourceId, revision: number, request: PageRequest): Page {
     const now = this.#objects(id);
-    const objects = revision === undefined || revision === this.revision
-      ? now
-      : this.#rewind(id, now, revision);
-    const keys = [...objects.keys()];
-    const prefix = namespace === undefined ? undefined : `${namespace}/`;
-    const wanted = prefix === undefined ? keys : keys.filter((key) => key.startsWith(prefix));
-    return wanted.sort(byKey).map((key) => objects.get(key)!);
+    const later = revision === this.revision ? [] : this.#watch.since(resourceKey(id), revision);
+    return cutPage(now.before(later), request);
   }
 
   count(id: ResourceId): number {
@@ -158,7 +161,8 @@ export class ObjectStorage {
       ...what.object,
       metadata: { ...what.object.metadata, resourceVersion: String(revision) },
     };
-    const bytes = JSON.stringify(object).length;
+    const text = JSON.stringify(object);
+    const bytes = text.length;
     if (bytes > OBJECT_BYTES_MAX && !what.deleted) {
       throw new AppError(
         "invalid",
@@ -191,6 +195,7 @@ export class ObjectStorage {
         { op: "put", bucket: META_BUCKET, key: REVISION_KEY, value: revision },
       ]);
       publication.state = "durable";
+      this.texts.remember(object, text);
     } catch (error) {
       publication.state = "failed";
       throw error;
@@ -212,24 +217,10 @@ export class ObjectStorage {
     }
   }
 
-  #objects(id: ResourceId): Map<string, KubeObject> {
+  #objects(id: ResourceId): ResourceTable {
     const objects = this.#resources.get(resourceKey(id));
     if (!objects) throw new AppError("internal", `Resource ${resourceKey(id)} is not stored`);
     return objects;
-  }
-
-  /** The objects as they were at `revision`: the later changes taken back, newest first. */
-  #rewind(
-    id: ResourceId,
-    now: Map<string, KubeObject>,
-    revision: number,
-  ): Map<string, KubeObject> {
-    const then = new Map(now);
-    for (const change of this.#watch.since(resourceKey(id), revision).reverse()) {
-      if (change.before) then.set(change.key, change.before);
-      else then.delete(change.key);
-    }
-    return then;
   }
 
   /** Ends all watches and waits for writes that are under way; the store stays open. */
@@ -238,8 +229,4 @@ export class ObjectStorage {
     this.#watch.closeAll();
     await Promise.allSettled([...this.#writes]);
   }
-}
-
-function byKey(a: string, b: string): number {
-  return a < b ? -1 : a > b ? 1 : 0;
 }

@@ -2,7 +2,7 @@
  * The body of a watch reply: pulled by the client (so a client that does not read holds nothing but
  * its bounded watcher), ended by its going away, its deadline, its slowness or the server's close.
  */
-import type { Clock } from "../../shared/clock.ts";
+import { type Clock, nextTurn } from "../../shared/clock.ts";
 import { isAbort } from "../../shared/errors.ts";
 import type { KubeObject } from "../../shared/k8s/types.ts";
 import type { Change } from "./change_ring.ts";
@@ -65,6 +65,7 @@ export class WatchStream {
   #revision: number;
   #initial: string[] = [];
   #endMark: string | undefined;
+  #lastChars = 0;
 
   constructor(options: WatchStreamOptions) {
     this.#options = options;
@@ -88,7 +89,10 @@ export class WatchStream {
     void this.#tick().catch(() => watcher.close()); // without its clock a watch may not live on
     return new ReadableStream<Uint8Array>({
       pull: async (controller) => {
+        // after a full chunk more is likely to be there: others come first
+        if (this.#lastChars >= CHUNK_MAX) await nextTurn();
         const text = this.#gatherInitial(objects) ?? await this.#next();
+        this.#lastChars = text?.length ?? 0;
         if (text === undefined) {
           this.#end();
           controller.close();
