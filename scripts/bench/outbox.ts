@@ -20,6 +20,8 @@ const IN_FLIGHT_MAX = 512;
 const WINDOW_MAX = 4_096;
 /** A start replays the journal's last megabytes; what they leave behind is no more than this. */
 const BACKLOG_MB_MAX = 20;
+/** Processes measured each time: of equal ones some take 10 MB more than others. */
+const HOLDERS = 5;
 
 const CONFIG = fromFileUrl(new URL("../../deno.json", import.meta.url));
 const HOLDER = fromFileUrl(new URL("../../tests/support/backlog_holder.ts", import.meta.url));
@@ -80,8 +82,14 @@ async function inMemory(dir: string, count: number): Promise<Metric[]> {
   ];
 }
 
-/** What a process takes that holds the store in `dir` as the edge does. */
+/** What a process takes that holds the store in `dir` as the edge does: the median of a few. */
 async function holding(dir: string): Promise<Memory> {
+  const found: Memory[] = [];
+  for (let i = 0; i < HOLDERS; i++) found.push(await holdingOnce(dir));
+  return found.sort((a, b) => a.anonymousMb - b.anonymousMb)[HOLDERS >> 1]!; // there are as many
+}
+
+async function holdingOnce(dir: string): Promise<Memory> {
   await Deno.mkdir(dir, { recursive: true });
   const child = await startChild({
     name: "holder",

@@ -23,7 +23,7 @@ import { type Batch, decodeBatch } from "./records.ts";
 import { SetAside } from "./set_aside.ts";
 import type { SqlJsStatic } from "./sql_js.d.ts";
 import { SqliteState } from "./state.ts";
-import { decodeCbor, type ValueCodec } from "./value_codec.ts";
+import { decodeCbor, releaseCbor, type ValueCodec } from "./value_codec.ts";
 
 /** Where present state keeps the counts of the streams as of its snapshot. */
 export const MIRROR = { bucket: "_store", key: "bulk" } as const;
@@ -84,6 +84,8 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
     state.close();
     await bulk?.close();
     throw error;
+  } finally {
+    releaseCbor();
   }
 }
 

@@ -30,6 +30,8 @@ const cbor = new Encoder({
   tagUint8Array: false,
 });
 
+const NOTHING = Uint8Array.of(0xf6); // null
+
 /** Plain CBOR of `value` in bytes of its own (cbor-x hands out views of a shared pool). */
 export function encodeCbor(value: unknown): Uint8Array<ArrayBuffer> {
   const view = cbor.encode(value);
@@ -39,6 +41,11 @@ export function encodeCbor(value: unknown): Uint8Array<ArrayBuffer> {
 /** Reads CBOR; byte strings come back as views of `bytes`. */
 export function decodeCbor(bytes: Uint8Array): unknown {
   return cbor.decode(bytes);
+}
+
+/** Lets go of what was read last: cbor-x keeps hold of it, and behind a record of its segment. */
+export function releaseCbor(): void {
+  cbor.decode(NOTHING);
 }
 
 export const PLAIN_CODEC: ValueCodec = {

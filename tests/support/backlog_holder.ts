@@ -2,6 +2,7 @@
  * A process that holds a backlog as the edge does, for measuring what it costs in memory. Argument:
  * the folder of the store. Says "held N" and stays until it is ended.
  */
+import { trim } from "../../edge/trim.ts";
 import { SystemClock } from "../../shared/clock.ts";
 import { Backlog } from "./outbox_drain.ts";
 
@@ -12,8 +13,7 @@ if (import.meta.main) {
   const backlog = new Backlog(dir, 0);
   await backlog.open();
   const first = backlog.outbox.pending(0, 128).length; // what a link would look at
-  // the edge gives back as well what only its start needed
-  (globalThis as { gc?: () => void }).gc?.();
+  trim(); // as the edge gives back what only its start needed
   console.log("held", backlog.stats().depth, first);
   await new SystemClock().sleep(STAY_MS);
 }
