@@ -27,6 +27,7 @@ import { MqttRoom } from "./mqtt/room.ts";
 import { Machine } from "./node/machine.ts";
 import { readHost } from "./pods/host.ts";
 import { SystemMounter } from "./pods/volumes/mounter.ts";
+import { ServiceBusRoom } from "./service_bus_room.ts";
 import { keepTrimmed } from "./trim.ts";
 
 export type { EdgeSettings };
@@ -93,15 +94,16 @@ async function serve(
     dmi: () => dmi.facts,
     builtIn: () => mappers.mappers,
     mqtt: () => mqtt,
+    serviceBus: () => serviceBus,
   }, stack);
-  const { clock } = ports;
   const dmi: Dmi = buildDmi(config, ports, edge);
   const mqtt: MqttRoom = buildMqtt(config, ports, edge);
   const mappers: DeviceMappers = buildMappers(config, ports, { edge, dmi, mqtt });
+  const serviceBus: ServiceBusRoom = buildServiceBus(config, ports, edge);
   const server = openHttpListener({
     listen: config.api.listen,
     handler: (request) => edge.api.fetch(request, { tls: false }),
-    clock,
+    clock: ports.clock,
   });
   stack.defer(() => server.close());
   const tls = await acts.make(() => openTlsListener(config, ports, edge));
@@ -114,17 +116,18 @@ async function serve(
   };
   const file = new AddressFile({
     dataDir,
-    clock,
-    addresses: () => ({ ...addresses, ...mqtt.addresses() }),
+    clock: ports.clock,
+    addresses: () => ({ ...addresses, ...mqtt.addresses(), ...serviceBus.addresses() }),
   });
   await file.write();
   stack.defer(() => file.remove());
   // a broker listens when its library is loaded and its port is free: nothing waits for it
   stack.defer(mqtt.changes.subscribe(() => file.wake()));
+  stack.defer(serviceBus.changes.subscribe(() => file.wake()));
   const scope = stack.use(new TaskScope(signal));
   await edge.start(scope);
-  scope.spawn("memory", (s) => keepTrimmed(clock, s));
-  for (const [name, room] of Object.entries({ dmi, mappers, mqtt, addresses: file })) {
+  scope.spawn("memory", (s) => keepTrimmed(ports.clock, s));
+  for (const [name, room] of Object.entries({ dmi, mappers, mqtt, serviceBus, addresses: file })) {
     scope.spawn(name, (s) => room.run(s));
   }
   log.info("Edge runs", { node: config.nodeName, ...addresses });
@@ -169,7 +172,7 @@ function buildMappers(
 function buildMqtt(
   { mqtt, nodeName }: EdgeConfig,
   { clock, random }: SystemPorts,
-  { memory: { devices, intents } }: Edge,
+  { memory: { devices, intents, store, diskBudget } }: Edge,
 ): MqttRoom {
   return new MqttRoom({
     config: mqtt,
@@ -177,9 +180,19 @@ function buildMqtt(
     twins: () => devices.twins,
     twinsChanges: devices.changes,
     intents,
+    store,
+    sparing: () => diskBudget.exceeded,
     clock,
     random,
   });
+}
+
+function buildServiceBus(
+  { serviceBus: config }: EdgeConfig,
+  { clock, random }: SystemPorts,
+  { memory: { store, outbox } }: Edge,
+): ServiceBusRoom {
+  return new ServiceBusRoom({ config, store, outbox, clock, random });
 }
 
 function buildDmi({ dmi }: EdgeConfig, { clock, random }: SystemPorts, { memory }: Edge): Dmi {

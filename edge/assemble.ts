@@ -64,9 +64,12 @@ export async function assembleEdge(
   const link = new LinkHolder();
   const { agent, reporter, stats, shutdown } = await buildNode(config, ports, memory, link);
   const desired = new HeardLedger(memory.ledger);
-  const rules = new EdgeRules({ ...memory, clock: time, random: machine.random });
+  const serviceBus = () => machine.serviceBus?.();
+  const { random } = machine;
+  const rules = new EdgeRules({ ...memory, answers: serviceBus, clock: time, random });
   const facts = new EdgeFactsView({
     mqtt: () => machine.mqtt?.()?.status() ?? {},
+    serviceBus: () => serviceBus()?.status(),
     config,
     configProblem: problem,
     memory,

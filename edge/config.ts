@@ -29,6 +29,7 @@ import {
   shutdownConfig,
 } from "./node_config.ts";
 import { type PushConfig, pushConfig } from "./push_config.ts";
+import { type ServiceBusConfig, serviceBusConfig } from "./service_bus_config.ts";
 
 export type { MqttAccess, MqttConfig } from "./mqtt_config.ts";
 
@@ -77,6 +78,7 @@ export interface EdgeConfig {
   mqtt: MqttConfig;
   dmi: { socket: string };
   push: PushConfig;
+  serviceBus: ServiceBusConfig;
   log: { level: "debug" | "info" | "warning" | "error"; format: "text" | "json" };
 }
 
@@ -146,6 +148,7 @@ export const edgeConfigSchema: Parser<EdgeConfig> = section<EdgeConfig>({
   mqtt: mqttConfig,
   dmi: section<EdgeConfig["dmi"]>({ socket: text("/run/skerry/dmi.sock") }),
   push: pushConfig,
+  serviceBus: serviceBusConfig,
   log: section<EdgeConfig["log"]>({
     level: oneOf("info", ["debug", "info", "warning", "error"]),
     format: oneOf("text", ["text", "json"]),

@@ -22,6 +22,7 @@ import type { EventLog, History, Ledger, Outbox } from "./meta/port.ts";
 import type { MqttStatus } from "./mqtt/port.ts";
 import type { RuntimeHealth } from "./node/port.ts";
 import type { PushStatus } from "./push/port.ts";
+import type { ServiceBusStatus } from "./rules/port.ts";
 
 export interface EdgeFactsSources {
   config: EdgeConfig;
@@ -51,6 +52,8 @@ export interface EdgeFactsSources {
   node: () => Node;
   time: () => { known: boolean; correctionMs: number };
   mqtt: () => MqttStatus;
+  /** Undefined where it is not enabled. */
+  serviceBus?: () => ServiceBusStatus | undefined;
   clock: Clock;
 }
 
@@ -72,6 +75,7 @@ export class EdgeFactsView implements EdgeFacts {
     const traffic = link()?.traffic;
     const trouble = this.#trouble();
     const push = memory.push.status();
+    const serviceBus = this.#sources.serviceBus?.();
     return {
       node: config.nodeName,
       version: VERSION,
@@ -107,6 +111,7 @@ export class EdgeFactsView implements EdgeFacts {
       ...(traffic === undefined ? {} : { traffic }),
       time: this.#sources.time(),
       ...(push === undefined ? {} : { push }),
+      ...(serviceBus === undefined ? {} : { serviceBus }),
       config: configProblem === undefined ? { ok: true } : { ok: false, message: configProblem },
     };
   }
@@ -132,6 +137,7 @@ export class EdgeFactsView implements EdgeFacts {
       { name: "runtime", ok: ready, ...(ready ? {} : because(message)) },
       { name: "dmi", ok: dmiProblem === undefined, ...because(dmiProblem), minor: true },
       ...brokerChecks(this.#sources.mqtt()),
+      ...serviceBusChecks(this.#sources.serviceBus?.()),
     ];
   }
 
@@ -182,6 +188,14 @@ export class EdgeFactsView implements EdgeFacts {
       (damage.setAsideAs === undefined ? "" : `, set aside as ${damage.setAsideAs}`)
     );
   }
+}
+
+/** Where it is enabled. */
+function serviceBusChecks(status: ServiceBusStatus | undefined): HealthCheck[] {
+  if (!status) return [];
+  const { address, problem = "it starts" } = status;
+  if (address !== undefined) return [{ name: "service-bus", ok: true }];
+  return [{ name: "service-bus", minor: true, ok: false, message: problem }];
 }
 
 /** Of the brokers this node is to have. */

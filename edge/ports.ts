@@ -9,6 +9,7 @@ import type { MachineFacts } from "./node/port.ts";
 import type { Logind } from "./node/shutdown/node_shutdown.ts";
 import type { PodAgentOptions } from "./pods/agent.ts";
 import type { Mounter } from "./pods/volumes/mounter.ts";
+import type { Answers, ServiceBusStatus } from "./rules/port.ts";
 
 /** The machine under the rooms. */
 export interface EdgePorts extends MemoryPorts {
@@ -33,4 +34,6 @@ export interface EdgePorts extends MemoryPorts {
   builtIn?: () => BuiltInMappers | undefined;
   /** The event bus. */
   mqtt?: () => (MqttFacts & EventBus) | undefined;
+  /** Where applications ask REST targets. */
+  serviceBus?: () => (Answers & { status(): ServiceBusStatus | undefined }) | undefined;
 }

@@ -66,7 +66,8 @@ export class KubeReportSink implements ReportSink {
         case "image_prepull":
           return await this.#options.prePulls?.apply(node, report, signal) ??
             dropped("there are no pre-pull jobs here");
-        case "rule_message": // taken by cloud/rules, before it comes here
+        case "rule_message": // taken by cloud/rules, before they come here
+        case "rule_request":
           return dropped("there are no rules here");
       }
     } catch (error) {

@@ -1,7 +1,7 @@
 /**
- * Messages of rules that were accepted and are not delivered: on disk, in one stream of the store,
- * bounded by rows, bytes and age, the oldest dropped and counted there by reason. In memory is only
- * which are whose: a target that is away holds up no other.
+ * Messages and requests of rules that were accepted and are not delivered: on disk, in one stream
+ * of the store, bounded by rows, bytes and age, the oldest dropped and counted there by reason. In
+ * memory is only which are whose: a target that is away holds up no other.
  */
 import type { Clock } from "../../shared/clock.ts";
 import { recordId, type Store, type StreamStats } from "../../shared/store/port.ts";
@@ -14,6 +14,8 @@ const LIMITS = {
   bytesMax: 256 * 1024 * 1024,
 };
 const READ_ROWS = 500;
+/** Requests of one rule at once. */
+const REQUEST_LINES = 8;
 const READ_BYTES = 8 * 1024 * 1024;
 
 export interface StoredMessage {
@@ -23,8 +25,10 @@ export interface StoredMessage {
   rule: string;
   /** To a node's event bus. */
   node?: string;
-  /** Where it is published, or came from. */
+  /** Where it is published, or came from; of a request, the URL that was asked for. */
   topic: string;
+  /** A request: the node whose application asks, and is told the answer. */
+  asker?: string;
   contentType?: string;
   payload: Uint8Array;
 }
@@ -34,9 +38,17 @@ export interface Waiting {
   message: StoredMessage;
 }
 
-/** Messages of one line are delivered one after the other. */
-export function lineOf({ node, namespace, rule }: StoredMessage): string {
-  return node === undefined ? `rule ${namespace}/${rule}` : `node ${node}`;
+/**
+ * Messages of one line are delivered one after the other. Requests of a rule have several: somebody
+ * waits for each, and a target that thinks long about one may think about others too.
+ */
+export function lineOf({ id, node, namespace, rule, asker }: StoredMessage): string {
+  if (node !== undefined) return `node ${node}`;
+  const line = `rule ${namespace}/${rule}`;
+  if (asker === undefined) return line;
+  let sum = 0;
+  for (const letter of id) sum += letter.charCodeAt(0);
+  return `${line} ${sum % REQUEST_LINES}`;
 }
 
 export class Mailbox {

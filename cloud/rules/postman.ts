@@ -12,6 +12,7 @@ import { AppError, errorChain, isAppError } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
 import { MESSAGE_ID_HEADER, RULE_PUBLISH_PATH } from "../../shared/wire/rule_message.ts";
+import type { Asker } from "./asker.ts";
 import type { Mailbox, StoredMessage } from "./mailbox.ts";
 import type { Nodes } from "./port.ts";
 import type { RuleCounts } from "./rule_counts.ts";
@@ -32,6 +33,7 @@ export interface PostmanOptions {
   nodes: Nodes;
   table: () => RuleTable;
   counts: RuleCounts;
+  asker: Asker;
   clock: Clock;
   random: Random;
 }
@@ -92,7 +94,7 @@ export class Postman {
     message: StoredMessage,
     signal: AbortSignal,
   ): Promise<boolean> {
-    const { counts, mailbox } = this.#options;
+    const { asker, counts, mailbox } = this.#options;
     try {
       await this.#deliver(message, signal);
       counts.succeeded(message.namespace, message.rule);
@@ -102,6 +104,7 @@ export class Postman {
       counts.failed(message.namespace, message.rule, problem);
       if (!isAppError(error, "invalid")) return false;
       log.warning("Message of a rule dropped", { line, problem });
+      if (message.asker !== undefined) asker.tell(message.asker, message.id, { problem });
     }
     try {
       await mailbox.remove(line, id);
@@ -124,6 +127,9 @@ export class Postman {
     void timer.catch(() => {}); // it was answered in time, or all ends
     try {
       const both = AbortSignal.any([signal, late.signal]);
+      if (message.asker !== undefined) {
+        return await this.#options.asker.ask(message.asker, message, both);
+      }
       const answer = message.node === undefined
         ? await this.#toUrl(message, both)
         : await this.#toNode(message.node, message, both);

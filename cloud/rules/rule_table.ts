@@ -22,12 +22,20 @@ export interface TopicRule extends RuleName {
   url: string;
 }
 
+export interface RequestRule extends RuleName {
+  node: string;
+  /** What applications of the node ask for: a name, not where the request goes. */
+  targetUrl: string;
+  url: string;
+}
+
 export class RuleTable {
   readonly #rest: RestRule[] = [];
   readonly #topics: TopicRule[] = [];
+  readonly #requests: RequestRule[] = [];
 
   constructor(rules: Iterable<Rule>, endpoints: ReadonlyMap<string, RuleEndpoint>) {
-    for (const rule of rules) {
+    for (const rule of [...rules].sort(oldestFirst)) {
       const { namespace = "", name = "" } = rule.metadata;
       const { source, sourceResource = {}, target, targetResource = {} } = rule.spec;
       const from = endpoints.get(`${namespace}/${source}`)?.spec.ruleEndpointType;
@@ -37,11 +45,15 @@ export class RuleTable {
         const path = trimmed(sourceResource["path"]);
         if (found && path !== "") this.#rest.push({ namespace, name, path, target: found });
       }
-      if (from === "eventbus" && to?.ruleEndpointType === "rest") {
-        const { topic = "", node_name: node = "" } = sourceResource;
-        const url = targetResource["resource"] ?? "";
-        if (topic === "" || node === "" || !URL.canParse(url)) continue;
+      if (to?.ruleEndpointType !== "rest") continue;
+      const { topic = "", target_url: targetUrl = "", node_name: node = "" } = sourceResource;
+      const url = targetResource["resource"] ?? "";
+      if (node === "" || !URL.canParse(url)) continue;
+      if (from === "eventbus" && topic !== "") {
         this.#topics.push({ namespace, name, node, filter: `${namespace}/${topic}`, url });
+      }
+      if (from === "servicebus" && targetUrl !== "") {
+        this.#requests.push({ namespace, name, node, targetUrl, url });
       }
     }
   }
@@ -64,6 +76,21 @@ export class RuleTable {
     return this.#topics.find((rule) => rule.namespace === namespace && rule.name === name);
   }
 
+  /** The one rule that answers: of two namespaces' the older, so that none takes another's over. */
+  forRequest(node: string, targetUrl: string): RequestRule | undefined {
+    return this.#requests.find((rule) => rule.node === node && rule.targetUrl === targetUrl);
+  }
+
+  requestRule({ namespace, name }: RuleName): RequestRule | undefined {
+    return this.#requests.find((rule) => rule.namespace === namespace && rule.name === name);
+  }
+
+  /** What applications of a node may ask for, in order. */
+  urlsOf(node: string): string[] {
+    const urls = this.#requests.filter((rule) => rule.node === node);
+    return [...new Set(urls.map(({ targetUrl }) => targetUrl))].sort();
+  }
+
   /** What a node has to take messages of, in order. */
   topicsOf(node: string): string[] {
     const filters = this.#topics.filter((rule) => rule.node === node).map(({ filter }) => filter);
@@ -71,8 +98,15 @@ export class RuleTable {
   }
 
   nodes(): Set<string> {
-    return new Set(this.#topics.map(({ node }) => node));
+    return new Set([...this.#topics, ...this.#requests].map(({ node }) => node));
   }
+}
+
+function oldestFirst({ metadata: a }: Rule, { metadata: b }: Rule): number {
+  const [x, y] = [a, b].map(({ creationTimestamp = "", namespace = "", name = "" }) =>
+    `${creationTimestamp} ${namespace} ${name}`
+  );
+  return x! < y! ? -1 : 1; // there are two
 }
 
 function restTarget(

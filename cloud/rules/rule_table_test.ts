@@ -57,3 +57,30 @@ Deno.test("RuleTable knows which topics a node takes, and what for", () => {
   assertEquals(TABLE.forTopic("n1", "default/up/+").map(({ url }) => url), ["http://h/x"]);
   assertEquals(TABLE.forTopic("n2", "default/up/+"), []);
 });
+
+function asks(name: string, namespace: string, creationTimestamp: string): Rule {
+  return {
+    metadata: { namespace, name, creationTimestamp },
+    spec: {
+      source: "service",
+      sourceResource: { target_url: "http://t/a", node_name: "n1" },
+      target: "rest",
+      targetResource: { resource: `http://${name}/` },
+    },
+  };
+}
+
+Deno.test("RuleTable: of two rules for one URL the older answers, whatever its name", () => {
+  const all = new Map(endpoints);
+  for (const name of ["rest", "service"]) all.set(`a/${name}`, endpoints.get(`default/${name}`)!);
+  const rules = [asks("newer", "a", "2026-02-01T00:00:00Z")];
+  const old = asks("older", "default", "2026-01-01T00:00:00Z");
+  const table = new RuleTable([...rules, old], all);
+  assertEquals(table.forRequest("n1", "http://t/a")?.url, "http://older/");
+  assertEquals(table.forRequest("n2", "http://t/a"), undefined);
+  assertEquals(table.forRequest("n1", "http://t/b"), undefined);
+  assertEquals(table.requestRule({ namespace: "a", name: "newer" })?.url, "http://newer/");
+  assertEquals(table.urlsOf("n1"), ["http://t/a"]);
+  assertEquals([...table.nodes()], ["n1"]);
+  assertEquals(table.topicsOf("n1"), []);
+});

@@ -1,7 +1,8 @@
 /**
  * Rules (rules.kubeedge.io/v1) between the REST end of the cloud, the event buses of nodes,
- * services at nodes, and REST targets. A message without a waiting answer is on disk before it is
- * taken for accepted, and is delivered at least once; each carries an id that stays the same.
+ * services and applications at nodes, and REST targets. What the cloud takes upon itself is on disk
+ * before it is taken for accepted, and is delivered at least once; each carries an id that stays
+ * the same.
  */
 import type { TaskScope } from "../../shared/async/task_scope.ts";
 import type { Clock } from "../../shared/clock.ts";
@@ -10,9 +11,10 @@ import { GVR } from "../../shared/k8s/gvr.ts";
 import type { Random } from "../../shared/random.ts";
 import type { Store } from "../../shared/store/port.ts";
 import type { Report } from "../../shared/wire/report.ts";
-import type { RuleMessage } from "../../shared/wire/rule_message.ts";
+import type { RuleMessage, RuleRequest } from "../../shared/wire/rule_message.ts";
 import type { ReportOutcome, ReportSink } from "../hub/port.ts";
 import type { KubeClient } from "../kube/port.ts";
+import { Asker } from "./asker.ts";
 import { Mailbox } from "./mailbox.ts";
 import type { Followed, Nodes, Rule, RuleEndpoint, WhoIs } from "./port.ts";
 import { Postman } from "./postman.ts";
@@ -39,6 +41,7 @@ export class Rules {
   readonly #options: RulesOptions;
   readonly #mailbox: Mailbox;
   readonly #counts: RuleCounts;
+  readonly #asker: Asker;
   readonly #postman: Postman;
   readonly #teller: TopicTeller;
   readonly #rest: RestEnd;
@@ -52,7 +55,8 @@ export class Rules {
     this.#mailbox = new Mailbox(store, clock);
     this.#counts = new RuleCounts(kube, clock);
     const { mailbox, counts } = { mailbox: this.#mailbox, counts: this.#counts };
-    this.#postman = new Postman({ mailbox, nodes, table, counts, clock, random });
+    const asker = this.#asker = new Asker({ nodes, table, clock });
+    this.#postman = new Postman({ mailbox, nodes, table, counts, asker, clock, random });
     this.#teller = new TopicTeller({ nodes, table, store, clock, random });
     const isNode = (name: string) => this.#isNode(name);
     this.#rest = new RestEnd({ table, mailbox, counts, nodes, isNode, whoIs, random });
@@ -75,6 +79,7 @@ export class Rules {
     scope.spawn("rules", (signal) => rules.run(signal));
     scope.spawn("rule endpoints", (signal) => endpoints.run(signal));
     await Promise.all([rules.whenSynced(scope.signal), endpoints.whenSynced(scope.signal)]);
+    this.#asker.start(scope);
     this.#postman.start(scope);
     scope.spawn("rule counts", (signal) => this.#counts.run(signal));
     scope.spawn("rule topics", (signal) => this.#teller.run(signal));
@@ -83,10 +88,11 @@ export class Rules {
   /** A sink that takes the messages for rules, and leaves all else to `sink`. */
   before(sink: ReportSink): ReportSink {
     return {
-      apply: (node: string, report: Report, signal: AbortSignal): Promise<ReportOutcome> =>
-        report.kind === "rule_message"
-          ? this.#take(node, report.message)
-          : sink.apply(node, report, signal),
+      apply: (node: string, report: Report, signal: AbortSignal): Promise<ReportOutcome> => {
+        if (report.kind === "rule_message") return this.#take(node, report.message);
+        if (report.kind === "rule_request") return this.#takeRequest(node, report.request);
+        return sink.apply(node, report, signal);
+      },
     };
   }
 
@@ -100,14 +106,33 @@ export class Rules {
     await this.#mailbox.put(
       found.map(({ namespace, name }) => ({ id, namespace, rule: name, topic, payload })),
     );
-    this.#seen.add(key);
-    if (this.#seen.size > IDS_MAX) {
-      for (const oldest of this.#seen) {
-        this.#seen.delete(oldest);
-        break;
-      }
-    }
+    this.#remember(key);
     return { kind: "applied" };
+  }
+
+  async #takeRequest(node: string, { id, url, body }: RuleRequest): Promise<ReportOutcome> {
+    const key = `${node} ${id}`;
+    if (this.#seen.has(key)) return { kind: "applied" };
+    const rule = this.#rules().forRequest(node, url);
+    if (!rule) {
+      const reason = `no rule of this node leads from the URL ${url}`;
+      this.#asker.tell(node, id, { problem: reason });
+      return { kind: "dropped", reason };
+    }
+    const { namespace, name } = rule;
+    const payload = Uint8Array.fromBase64(body);
+    await this.#mailbox.put([{ id, namespace, rule: name, topic: url, payload, asker: node }]);
+    this.#remember(key);
+    return { kind: "applied" };
+  }
+
+  #remember(key: string): void {
+    this.#seen.add(key);
+    if (this.#seen.size <= IDS_MAX) return;
+    for (const oldest of this.#seen) {
+      this.#seen.delete(oldest);
+      break;
+    }
   }
 
   #rules(): RuleTable {

@@ -1,6 +1,7 @@
 /**
- * Tells each node the topics its rules take messages of, when it comes and when they change. What a
- * node was told last is kept, so that a node whose last rule went while it was away is told too.
+ * Tells each node the topics its rules take messages of and the URLs its applications may ask for,
+ * when it comes and when they change. What a node was told last is kept, so that a node whose last
+ * rule went while it was away is told too.
  */
 import { fullJitterMs } from "../../shared/async/backoff.ts";
 import { waitAtMost } from "../../shared/async/wait_at_most.ts";
@@ -10,16 +11,33 @@ import { AppError, errorChain } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
 import type { Store } from "../../shared/store/port.ts";
-import { RULE_TOPICS_MAX, RULE_TOPICS_PATH } from "../../shared/wire/rule_message.ts";
+import {
+  RULE_TOPICS_MAX,
+  RULE_TOPICS_PATH,
+  RULE_URLS_PATH,
+} from "../../shared/wire/rule_message.ts";
 import type { Nodes } from "./port.ts";
 import type { RuleTable } from "./rule_table.ts";
 
 /** Node -> the topics it was told. */
 export const TOLD_BUCKET = "rule_topics/v1";
+/** Node -> the URLs it was told. */
+export const TOLD_URLS_BUCKET = "rule_urls/v1";
 const BACKOFF = { initialMs: 1_000, maxMs: 60_000 };
 const TIMEOUT_MS = 15_000;
 
 const log = roomLogger("cloud", "rules");
+
+interface List {
+  bucket: string;
+  path: string;
+  of: (table: RuleTable, node: string) => string[];
+}
+
+const LISTS: readonly List[] = [
+  { bucket: TOLD_BUCKET, path: RULE_TOPICS_PATH, of: (table, node) => table.topicsOf(node) },
+  { bucket: TOLD_URLS_BUCKET, path: RULE_URLS_PATH, of: (table, node) => table.urlsOf(node) },
+];
 
 export interface TopicTellerOptions {
   nodes: Nodes;
@@ -32,7 +50,7 @@ export interface TopicTellerOptions {
 export class TopicTeller {
   readonly #options: TopicTellerOptions;
   readonly #wakeup = new Wakeup();
-  /** Node -> its session that was told, and what. */
+  /** Path and node -> its session that was told, and what. */
   readonly #told = new Map<string, string>();
 
   constructor(options: TopicTellerOptions) {
@@ -65,47 +83,54 @@ export class TopicTeller {
   }
 
   async #tellAll(signal: AbortSignal): Promise<boolean> {
-    const { nodes, store } = this.#options;
-    const known = store.list(TOLD_BUCKET).map(({ key }) => key);
-    const concerned = new Set([...this.#options.table().nodes(), ...known]);
+    const { nodes, store, table } = this.#options;
     let isDone = true;
-    for (const node of concerned) {
-      const session = nodes.get(node);
-      if (!session) this.#told.delete(node);
-      else if (!await this.#tell(node, session.sinceMs, signal)) isDone = false;
+    for (const list of LISTS) {
+      const known = store.list(list.bucket).map(({ key }) => key);
+      const concerned = [...table().nodes()].filter((node) => list.of(table(), node).length > 0);
+      for (const node of new Set([...concerned, ...known])) {
+        const session = nodes.get(node);
+        if (!session) this.#told.delete(`${list.path} ${node}`);
+        else if (!await this.#tell(list, node, session.sinceMs, signal)) isDone = false;
+      }
     }
     return isDone;
   }
 
-  async #tell(node: string, sinceMs: number, signal: AbortSignal): Promise<boolean> {
+  async #tell(list: List, node: string, sinceMs: number, signal: AbortSignal): Promise<boolean> {
     const { nodes, store, table } = this.#options;
-    const topics = table().topicsOf(node).slice(0, RULE_TOPICS_MAX);
-    const body = JSON.stringify(topics);
+    const { bucket, path } = list;
+    const wanted = list.of(table(), node).slice(0, RULE_TOPICS_MAX);
+    const body = JSON.stringify(wanted);
     const mark = `${sinceMs} ${body}`;
-    if (this.#told.get(node) === mark) return true;
+    if (this.#told.get(`${path} ${node}`) === mark) return true;
     try {
-      if (topics.length > 0) {
+      if (wanted.length > 0) {
         // first: from now on it may have to be told otherwise
-        await store.commit([{ op: "put", bucket: TOLD_BUCKET, key: node, value: topics }]);
+        await store.commit([{ op: "put", bucket, key: node, value: wanted }]);
       }
       const answer = await nodes.fetch(
         node,
-        new Request(`http://node${RULE_TOPICS_PATH}`, {
+        new Request(`http://node${path}`, {
           method: "PUT",
           body,
           signal: AbortSignal.any([signal, AbortSignal.timeout(TIMEOUT_MS)]),
         }),
       );
       await answer.body?.cancel();
-      if (!answer.ok) throw new AppError("unavailable", `it answered ${answer.status}`);
-      if (topics.length === 0) {
-        await store.commit([{ op: "delete", bucket: TOLD_BUCKET, key: node }]);
+      if (answer.status === 404) {
+        // it may be a newer program when it comes again
+        log.warning("Node is too old for its rules", { node, path });
+      } else if (!answer.ok) {
+        throw new AppError("unavailable", `it answered ${answer.status}`);
+      } else if (wanted.length === 0) {
+        await store.commit([{ op: "delete", bucket, key: node }]);
       }
-      this.#told.set(node, mark);
+      this.#told.set(`${path} ${node}`, mark);
       return true;
     } catch (error) {
       signal.throwIfAborted();
-      log.warning("Topics of rules not told", { node, error: errorChain(error) });
+      log.warning("Rules not told", { node, path, error: errorChain(error) });
       return false;
     }
   }

@@ -103,6 +103,19 @@ export interface EdgeStatus {
   config: { ok: boolean; message?: string };
   /** Servers that devices push to; absent while none does. */
   push?: PushReport;
+  /** Where applications ask REST targets; absent where that is not enabled. */
+  serviceBus?: ServiceBusReport;
+}
+
+/** Requests are counted since the program began. */
+export interface ServiceBusReport {
+  address?: string;
+  problem?: string;
+  urls: number;
+  waiting: number;
+  answered: number;
+  kept: number;
+  refused: number;
 }
 
 export interface PushReport {

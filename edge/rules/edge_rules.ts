@@ -1,8 +1,9 @@
 /**
  * The node's end of rules. Up: messages on the topics its rules name are kept in the outbox, on
  * disk, before their sender is acknowledged, and go to the cloud when there is one. Which topics
- * those are the cloud says, and the node remembers over restarts. Down, at the cloud's request
- * through the tunnel: messages for a topic, and requests for a service on the node's loopback.
+ * those are, and which URLs applications may ask for (service_bus.ts), the cloud says, and the node
+ * remembers over restarts. Down, at the cloud's request through the tunnel: messages for a topic,
+ * requests for a service on the node's loopback, and answers to its applications.
  */
 import type { Clock } from "../../shared/clock.ts";
 import { AppError, errorChain, type ErrorCode, isAppError } from "../../shared/errors.ts";
@@ -10,21 +11,27 @@ import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
 import type { Store } from "../../shared/store/port.ts";
 import {
+  ANSWER_STATUS_HEADER,
   MESSAGE_ID_HEADER,
   parseTopics,
+  RULE_ANSWER_BYTES_MAX,
+  RULE_ANSWERS_PATH,
   RULE_PAYLOAD_BYTES_MAX,
   RULE_PUBLISH_PATH,
   RULE_SERVICE_PATH,
   RULE_TOPICS_PATH,
+  RULE_URLS_PATH,
 } from "../../shared/wire/rule_message.ts";
 import type { AppMessage } from "../mqtt/port.ts";
 import { untilAborted } from "../../shared/async/task_scope.ts";
-import type { RuleBus, RuleOutbox } from "./port.ts";
+import type { Answers, RuleBus, RuleOutbox } from "./port.ts";
 import { readBody } from "./read_body.ts";
 import { callService } from "./service.ts";
 
 export const RULE_TOPICS_BUCKET = "rule_topics/v1";
+export const RULE_URLS_BUCKET = "rule_urls/v1";
 const TOPICS_ROW = "topics";
+const URLS_ROW = "urls";
 const TOPICS_BYTES_MAX = 4 * 1024 * 1024;
 /** Messages published lately: one that comes again is not published again. */
 const IDS_MAX = 1_000;
@@ -41,8 +48,15 @@ const log = roomLogger("edge", "rules");
 export interface EdgeRulesOptions {
   store: Store;
   outbox: RuleOutbox;
+  /** Where applications wait for answers; undefined where none can ask. */
+  answers?: () => Answers | undefined;
   clock: Clock;
   random: Random;
+}
+
+/** What applications of this node may ask for, as the cloud said last. */
+export function ruleUrls(store: Store): readonly string[] {
+  return store.get<string[]>(RULE_URLS_BUCKET, URLS_ROW) ?? [];
 }
 
 export class EdgeRules {
@@ -68,14 +82,17 @@ export class EdgeRules {
   /** True for requests of the cloud that are for this room. */
   static isFor(request: Request): boolean {
     const { pathname } = new URL(request.url);
-    return [RULE_TOPICS_PATH, RULE_PUBLISH_PATH].includes(pathname) ||
-      pathname.startsWith(`${RULE_SERVICE_PATH}/`);
+    return [RULE_TOPICS_PATH, RULE_URLS_PATH, RULE_PUBLISH_PATH].includes(pathname) ||
+      pathname.startsWith(`${RULE_SERVICE_PATH}/`) ||
+      pathname.startsWith(`${RULE_ANSWERS_PATH}/`);
   }
 
   async handle(request: Request): Promise<Response> {
     const url = new URL(request.url);
     try {
       if (url.pathname === RULE_TOPICS_PATH) return await this.#setTopics(request);
+      if (url.pathname === RULE_URLS_PATH) return await this.#setUrls(request);
+      if (url.pathname.startsWith(`${RULE_ANSWERS_PATH}/`)) return await this.#answer(request, url);
       if (url.pathname === RULE_PUBLISH_PATH) return await this.#publish(request, url);
       return await callService(request, url, this.#options.clock);
     } catch (error) {
@@ -86,13 +103,31 @@ export class EdgeRules {
   }
 
   async #setTopics(request: Request): Promise<Response> {
-    const text = new TextDecoder().decode(await readBody(request, TOPICS_BYTES_MAX));
-    const topics = parseTopics(tryParse(text));
-    const { store } = this.#options;
-    await store.commit([
-      { op: "put", bucket: RULE_TOPICS_BUCKET, key: TOPICS_ROW, value: topics },
-    ]);
+    await this.#keepList(request, RULE_TOPICS_BUCKET, TOPICS_ROW);
     this.#subscribe();
+    return new Response(null, { status: 204 });
+  }
+
+  async #setUrls(request: Request): Promise<Response> {
+    await this.#keepList(request, RULE_URLS_BUCKET, URLS_ROW);
+    return new Response(null, { status: 204 });
+  }
+
+  async #keepList(request: Request, bucket: string, key: string): Promise<void> {
+    const text = new TextDecoder().decode(await readBody(request, TOPICS_BYTES_MAX));
+    const value = parseTopics(tryParse(text));
+    await this.#options.store.commit([{ op: "put", bucket, key, value }]);
+  }
+
+  async #answer(request: Request, url: URL): Promise<Response> {
+    const id = url.pathname.slice(RULE_ANSWERS_PATH.length + 1);
+    const status = Number(request.headers.get(ANSWER_STATUS_HEADER) ?? NaN);
+    if (!Number.isInteger(status) || status < 0 || status > 599) {
+      throw new AppError("invalid", `Cannot take answer: ${ANSWER_STATUS_HEADER} must be a status`);
+    }
+    const body = new TextDecoder().decode(await readBody(request, RULE_ANSWER_BYTES_MAX));
+    const isHeard = this.#options.answers?.()?.answered(id, { status, body }) ?? false;
+    if (!isHeard) throw new AppError("not_found", "Nobody waits for this answer");
     return new Response(null, { status: 204 });
   }
 

@@ -5,7 +5,8 @@ import { MemoryStore } from "../../shared/store/memory_store.ts";
 import { SimClock } from "../../shared/testing/sim_clock.ts";
 import { parseReport, type Report } from "../../shared/wire/report.ts";
 import type { AppMessage } from "../mqtt/port.ts";
-import { EdgeRules } from "./edge_rules.ts";
+import { EdgeRules, ruleUrls } from "./edge_rules.ts";
+import type { TargetAnswer } from "./port.ts";
 
 class Bus {
   readonly takers = new Map<string, (message: AppMessage) => Promise<void>>();
@@ -24,6 +25,7 @@ class Bus {
 
 function open(store: MemoryStore) {
   const reports: Report[] = [];
+  const answers: TargetAnswer[] = [];
   const clock = new SimClock();
   const rules = new EdgeRules({
     store,
@@ -33,13 +35,19 @@ function open(store: MemoryStore) {
         return Promise.resolve();
       },
     },
+    answers: () => ({
+      answered: (id, answer) => {
+        if (id === "known") answers.push(answer);
+        return id === "known";
+      },
+    }),
     clock,
     random: new SeededRandom(1),
   });
   const bus = new Bus();
   const scope = new TaskScope();
   scope.spawn("rules", (signal) => rules.run(bus, signal));
-  return { rules, bus, scope, reports };
+  return { rules, bus, scope, reports, answers };
 }
 
 function put(topics: unknown): Request {
@@ -90,5 +98,29 @@ Deno.test("EdgeRules refuses topics that are no list, and ports that are none", 
     assertEquals((await rules.handle(request)).status, 400, path);
     await request.body?.cancel();
   }
+  await scope[Symbol.asyncDispose]();
+});
+
+Deno.test("EdgeRules keeps what applications may ask for, and hands them answers", async () => {
+  const store = new MemoryStore({ clock: new SimClock() });
+  const { rules, scope, answers } = open(store);
+  const urls = new Request("http://n/rules/urls", { method: "PUT", body: '["http://a/b"]' });
+  assertEquals((await rules.handle(urls)).status, 204);
+  assertEquals(ruleUrls(store), ["http://a/b"]);
+  const answer = async (id: string, status: string, bytes = 2) => {
+    const request = new Request(`http://n/rules/answers/${id}`, {
+      method: "POST",
+      headers: { "x-skerry-answer-status": status },
+      body: "x".repeat(bytes),
+    });
+    assertEquals(EdgeRules.isFor(request), true);
+    return (await rules.handle(request)).status;
+  };
+  assertEquals(await answer("known", "201"), 204);
+  assertEquals(await answer("gone", "200"), 404);
+  assertEquals(await answer("known", "none"), 400);
+  assertEquals(await answer("known", "600"), 400);
+  assertEquals(await answer("known", "200", 1024 * 1024 + 1), 400);
+  assertEquals(answers, [{ status: 201, body: "xx" }]);
   await scope[Symbol.asyncDispose]();
 });

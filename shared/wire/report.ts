@@ -6,7 +6,12 @@ import { AppError } from "../errors.ts";
 import type { DeviceStatusBody } from "../k8s/devices.ts";
 import { PREPULL_IMAGES_MAX, type PrePullImage, type PrePullResult } from "../k8s/prepull.ts";
 import type { Event, Node, Pod, PodStatus } from "../k8s/types.ts";
-import { parseRuleMessage, type RuleMessage } from "./rule_message.ts";
+import {
+  parseRuleMessage,
+  parseRuleRequest,
+  type RuleMessage,
+  type RuleRequest,
+} from "./rule_message.ts";
 import { parseSiteIntent, type SiteIntent } from "./site_intent.ts";
 
 export interface PodRef {
@@ -37,7 +42,9 @@ export type Report =
   /** What came of the images of a pre-pull job on this node. */
   | { kind: "image_prepull"; job: JobRef; result: PrePullResult }
   /** A message of an application, for the rules that take it. */
-  | { kind: "rule_message"; message: RuleMessage };
+  | { kind: "rule_message"; message: RuleMessage }
+  /** What an application asks of a REST target, for the rule that leads there. */
+  | { kind: "rule_request"; request: RuleRequest };
 
 export type ReportKind = Report["kind"];
 
@@ -76,10 +83,13 @@ export function parseReport(value: unknown): Report {
       };
     case "rule_message":
       return { kind: "rule_message", message: parseRuleMessage(record.message) };
+    case "rule_request":
+      return { kind: "rule_request", request: parseRuleRequest(record.request) };
     default:
       throw invalid(
         "report.kind",
-        "pod_status, pod_gone, node, event, device_status, intent, image_prepull or rule_message",
+        "pod_status, pod_gone, node, event, device_status, intent, image_prepull, " +
+          "rule_message or rule_request",
         record.kind,
       );
   }

@@ -81,6 +81,11 @@ function toLine(report: Report): ReportLine {
       const bytes = Math.floor(payload.length * 3 / 4); // it is base64
       return { kind, about: `topic ${topic}`, change: `message of about ${bytes} bytes` };
     }
+    case "rule_request": {
+      const { url, body } = report.request;
+      const bytes = Math.floor(body.length * 3 / 4); // it is base64
+      return { kind, about: `URL ${url}`, change: `request of about ${bytes} bytes` };
+    }
     case "node":
       return { kind, about: `node ${report.node.metadata.name ?? ""}`, change: "status" };
     case "event": {
