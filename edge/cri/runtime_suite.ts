@@ -177,8 +177,9 @@ behaviour("it tells its version and that it is ready", async ({ runtime }) => {
   assertEquals(version.runtimeApiVersion, "v1");
   assert(version.runtimeName !== "" && version.runtimeVersion !== "");
   const { status } = await runtime.status({});
-  const types = status?.conditions.map((each) => each.type).sort();
-  assertEquals(types, ["NetworkReady", "RuntimeReady"]);
+  // A runtime may have conditions of its own beside these two (containerd from 1.7 on has).
+  const types = status?.conditions.map((each) => each.type) ?? [];
+  assert(types.includes("NetworkReady"), types.join(", "));
   assert(status?.conditions.find((each) => each.type === "RuntimeReady")?.status);
 });
 
@@ -299,7 +300,8 @@ behaviour("stopping a sandbox ends its containers, removing it removes them", as
   await runtime.stopPodSandbox(pod.sandboxId);
   await runtime.stopPodSandbox(pod.sandboxId);
   assertEquals((await pod.exited(id)).exitCode, 137);
-  await assertRejects(() => pod.create(["sh", "-c", "exit 0"], "late"), AppError);
+  // containerd 2.x still creates one there, but starts none.
+  await assertRejects(() => pod.start("exit 0", "late"), AppError);
   await runtime.removePodSandbox(pod.sandboxId);
   await rejectsWith("not_found", () => runtime.containerStatus({ containerId: id }));
   const gone = { podSandboxId: pod.sandboxId };

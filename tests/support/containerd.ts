@@ -17,13 +17,17 @@ import {
   type Network,
   socketOf,
 } from "./containerd_config.ts";
+import { configFormatOf, containerdPrograms } from "./containerd_programs.ts";
 import { endProcesses, removeCniNotes, removeNetwork, unmountBelow } from "./containerd_sweep.ts";
 import { buildBusybox, buildPause, type Image, PAUSE_IMAGE, writeArchive } from "./images.ts";
-import { type Child, must, run, startChild, which } from "./process.ts";
+import { type Child, must, run, startChild } from "./process.ts";
 import { cniBinDir } from "./requirements.ts";
 
 /** Where CRI keeps its containers. */
 const NAMESPACE = "k8s.io";
+
+/** The service itself; containerd 2.x has further plugins of that name, which it needs. */
+const CRI_PLUGIN = /^io\.containerd\.grpc\.v1\s+cri\s/;
 
 export interface ContainerdOptions {
   /** An existing folder to live in; a temporary one when left out. Removed by stop(). */
@@ -56,19 +60,18 @@ export class Containerd implements AsyncDisposable {
 
   /** Starts the daemon, again after crash(), and waits until it answers. */
   async start(): Promise<void> {
-    const command = await which("containerd");
-    if (!command) throw new AppError("unavailable", "Cannot start containerd: it is not on PATH");
+    const { containerd, path } = await containerdPrograms();
     this.#child = await startChild({
       name: "containerd",
-      command,
+      command: containerd,
       args: ["--config", join(this.dir, "config.toml")],
-      env: { PATH: `${Deno.env.get("PATH") ?? ""}:/usr/sbin:/sbin` },
+      env: { PATH: path },
       logDir: this.dir,
     });
     await this.#child.waitFor("an answer on its socket", async () => {
       const plugins = await this.#ctr(["plugins", "ls"]);
       if (plugins.code !== 0) return undefined;
-      const cri = plugins.stdout.split("\n").find((line) => /\bcri\b/.test(line));
+      const cri = plugins.stdout.split("\n").find((line) => CRI_PLUGIN.test(line));
       if (cri && /\berror\b/.test(cri)) throw new AppError("unavailable", cri);
       return /\bok\b/.test(cri ?? "");
     }, 20_000);
@@ -149,8 +152,9 @@ export class Containerd implements AsyncDisposable {
     return ids;
   }
 
-  #ctr(args: string[]) {
-    return run("ctr", ["--address", this.socket, "--connect-timeout", "2s", ...args]);
+  async #ctr(args: string[]) {
+    const { ctr } = await containerdPrograms();
+    return await run(ctr, ["--address", this.socket, "--connect-timeout", "2s", ...args]);
   }
 }
 
@@ -166,6 +170,7 @@ export async function startContainerd(options: ContainerdOptions = {}): Promise<
   const containerd = new Containerd(dir, network, Object.keys(handlers));
   const config = {
     dir,
+    format: await configFormatOf(await containerdPrograms()),
     sandboxImage: PAUSE_IMAGE,
     snapshotter: await chooseSnapshotter(dir),
     restrictOomScoreAdj: lacksSysResource(await Deno.readTextFile("/proc/self/status")),

@@ -1,7 +1,8 @@
 /**
  * What a private containerd is told: everything it writes lies below one folder (runc's state and
- * network namespaces too), and its pod network has its own name, bridge and subnet. Version 2 of
- * the format, which containerd 1.6 to 2.x read. Pure, but for the looks at the machine at the end.
+ * network namespaces too), and its pod network has its own name, bridge and subnet. In version 2 of
+ * the format, which containerd 1.6 and 1.7 read, or 3, that of 2.x. Pure, but for the looks at the
+ * machine at the end.
  */
 import { join } from "@std/path";
 import { run } from "./process.ts";
@@ -18,6 +19,8 @@ export interface Network {
 
 export interface ContainerdConfig {
   readonly dir: string;
+  /** Version of the configuration's format: 3 from containerd 2.0 on. */
+  readonly format: 2 | 3;
   readonly sandboxImage: string;
   readonly snapshotter: "overlayfs" | "native";
   readonly restrictOomScoreAdj: boolean;
@@ -41,10 +44,11 @@ const DISABLED = [
 ];
 
 export function containerdToml(config: ContainerdConfig): string {
-  const { dir } = config;
-  const quote = (value: string) => JSON.stringify(value);
-  const cri = `plugins."io.containerd.grpc.v1.cri"`;
-  return `version = 2
+  const { dir, format } = config;
+  // 2.x has images and pods apart, and talks to the plugins of NRI unless told not to.
+  const cri = format === 2 ? "io.containerd.grpc.v1.cri" : "io.containerd.cri.v1.runtime";
+  const server = format === 2 ? cri : "io.containerd.grpc.v1.cri";
+  return `version = ${format}
 root = ${quote(join(dir, "root"))}
 state = ${quote(join(dir, "state"))}
 disabled_plugins = [${DISABLED.map(quote).join(", ")}]
@@ -55,36 +59,55 @@ address = ${quote(socketOf(dir))}
 [plugins."io.containerd.internal.v1.opt"]
 path = ${quote(join(dir, "opt"))}
 
-[${cri}]
-sandbox_image = ${quote(config.sandboxImage)}
+[plugins."${cri}"]
 restrict_oom_score_adj = ${config.restrictOomScoreAdj}
 netns_mounts_under_state_dir = true
+${
+    format === 2 ? `sandbox_image = ${quote(config.sandboxImage)}` : `
+[plugins."${server}"]`
+  }
 stream_server_address = "127.0.0.1"
 stream_server_port = "0"
-
-[${cri}.cni]
+${format === 2 ? "" : imageSections(config)}
+[plugins."${cri}".cni]
 bin_dir = ${quote(config.cniBinDir ?? join(dir, "cni", "bin"))}
 conf_dir = ${quote(cniConfDirOf(dir))}
 
-[${cri}.containerd]
-snapshotter = ${quote(config.snapshotter)}
+[plugins."${cri}".containerd]
+${format === 2 ? `snapshotter = ${quote(config.snapshotter)}` : ""}
 default_runtime_name = "runc"
 
-[${cri}.containerd.runtimes.runc]
+[plugins."${cri}".containerd.runtimes.runc]
 runtime_type = "io.containerd.runc.v2"
 
-[${cri}.containerd.runtimes.runc.options]
+[plugins."${cri}".containerd.runtimes.runc.options]
 Root = ${quote(join(dir, "runc"))}
 ${handlerSections(config, cri)}`;
 }
 
+const quote = (value: string) => JSON.stringify(value);
+
+/** What containerd 2.x wants to know apart from the pods. */
+function imageSections({ sandboxImage, snapshotter }: ContainerdConfig): string {
+  const images = `plugins."io.containerd.cri.v1.images"`;
+  return `
+[${images}]
+snapshotter = ${quote(snapshotter)}
+
+[${images}.pinned_images]
+sandbox = ${quote(sandboxImage)}
+
+[plugins."io.containerd.nri.v1.nri"]
+disable = true
+`;
+}
+
 function handlerSections({ dir, handlers = {} }: ContainerdConfig, cri: string): string {
-  const quote = (value: string) => JSON.stringify(value);
   return Object.entries(handlers).map(([name, program]) => `
-[${cri}.containerd.runtimes.${name}]
+[plugins."${cri}".containerd.runtimes.${name}]
 runtime_type = "io.containerd.runc.v2"
 
-[${cri}.containerd.runtimes.${name}.options]
+[plugins."${cri}".containerd.runtimes.${name}.options]
 BinaryName = ${quote(program)}
 Root = ${quote(join(dir, name))}
 `).join("");

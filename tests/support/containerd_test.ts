@@ -1,18 +1,32 @@
 import { assertEquals, assertStringIncludes, assertThrows } from "@std/assert";
+import { AppError } from "../../shared/errors.ts";
 import { cniConflist, containerdToml, freeSubnet, lacksSysResource } from "./containerd_config.ts";
+import { majorVersion } from "./containerd_programs.ts";
 import { hostPortUndo, mountsBelow, natUndo } from "./containerd_sweep.ts";
 
 Deno.test("containerdToml() keeps everything below its folder", () => {
-  const toml = containerdToml({
-    dir: "/t/c",
-    sandboxImage: "skerry.local/pause:1",
-    snapshotter: "native",
-    restrictOomScoreAdj: true,
-    cniBinDir: "/usr/lib/cni",
-  });
-  const paths = [...toml.matchAll(/= "(\/[^"]+)"/g)].map((match) => match[1]);
-  assertEquals(paths.filter((path) => !path?.startsWith("/t/c/")), ["/usr/lib/cni"]);
-  assertStringIncludes(toml, "restrict_oom_score_adj = true");
+  for (const format of [2, 3] as const) {
+    const toml = containerdToml({
+      dir: "/t/c",
+      format,
+      sandboxImage: "skerry.local/pause:1",
+      snapshotter: "native",
+      restrictOomScoreAdj: true,
+      cniBinDir: "/usr/lib/cni",
+    });
+    const paths = [...toml.matchAll(/= "(\/[^"]+)"/g)].map((match) => match[1]);
+    assertEquals(paths.filter((path) => !path?.startsWith("/t/c/")), ["/usr/lib/cni"]);
+    assertStringIncludes(toml, `version = ${format}\n`);
+    assertStringIncludes(toml, "restrict_oom_score_adj = true");
+    assertStringIncludes(toml, 'snapshotter = "native"');
+    assertStringIncludes(toml, '= "skerry.local/pause:1"');
+  }
+});
+
+Deno.test("majorVersion() reads what containerd prints of itself", () => {
+  assertEquals(majorVersion("containerd github.com/containerd/containerd 1.6.20~ds1"), 1);
+  assertEquals(majorVersion("containerd github.com/containerd/containerd/v2 v2.1.4 abc"), 2);
+  assertThrows(() => majorVersion("containerd built from source"), AppError, "No version");
 });
 
 Deno.test("cniConflist() names its own bridge, subnet and address folder", () => {
