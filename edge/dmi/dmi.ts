@@ -13,6 +13,8 @@ import { MAPPERS_BUCKET } from "./mapper_rows.ts";
 import type { MapperRegistry, MapperRegistryOptions } from "./mappers.ts";
 import type { DmiFacts, DmiSocketStatus, Mappers } from "./port.ts";
 import { type DmiHandler, DmiSocket } from "./socket.ts";
+import type * as Unary from "./unary.ts";
+import type { UnaryMethods } from "./unary.ts";
 
 /** Calls served at once; each may hold a message of 4 MiB. */
 const SERVED_MAX = 64;
@@ -37,7 +39,7 @@ export class Dmi {
   /** A mapper has registered, or those of an earlier run are known again. */
   readonly changes = new Changes();
   #registry: MapperRegistry | undefined;
-  #handler: Promise<DmiHandler> | undefined;
+  #methods: Promise<[typeof Unary, UnaryMethods]> | undefined;
 
   constructor(options: DmiOptions) {
     const { socket: path, group, clock } = options;
@@ -48,11 +50,11 @@ export class Dmi {
       heldMsMax: HELD_MS_MAX,
       monotonicMs: () => clock.monotonicMs(),
     });
-    const handler: DmiHandler = (request, response) => {
-      void this.#serve(request, response).catch((error) => {
+    const handler: DmiHandler = (stream, headers) => {
+      void this.#serve(stream, headers).catch((error) => {
         // the stream is beyond saving; the caller sees it end
         log.error("Call of a mapper failed", { error: errorChain(error) });
-        response.stream?.close();
+        stream.close();
       });
     };
     this.#socket = new DmiSocket({ path, group, clock, handler });
@@ -100,26 +102,26 @@ export class Dmi {
   }
 
   async #serve(
-    request: http2.Http2ServerRequest,
-    response: http2.Http2ServerResponse,
+    stream: http2.ServerHttp2Stream,
+    headers: http2.IncomingHttpHeaders,
   ): Promise<void> {
+    stream.on("error", () => {}); // a stream that broke closes, and that is looked at
     let leave: () => void;
     try {
-      leave = await this.#gate.enter(() => request.stream.close());
+      leave = await this.#gate.enter(() => stream.close());
     } catch (error) {
-      return refuse(response, errorChain(error));
+      return (await import("./unary.ts")).refuseCall(stream, error);
     }
-    if (request.stream.destroyed) return leave();
-    response.once("close", leave);
-    const handler = await (this.#handler ??= this.#load());
-    // gRPC's C core (Python, C++) says the socket's path there, which makes no URL
-    Object.defineProperty(request, "authority", { value: "localhost" });
-    handler(request, response);
+    if (stream.destroyed || stream.closed) return leave();
+    stream.once("close", leave);
+    const [{ answerCall }, methods] = await (this.#methods ??= this.#load());
+    await answerCall(stream, headers, methods);
   }
 
-  async #load(): Promise<DmiHandler> {
+  async #load(): Promise<[typeof Unary, UnaryMethods]> {
+    const unary = await import("./unary.ts");
     const { DeviceManager } = await import("./service.ts");
-    return new DeviceManager({
+    const service = new DeviceManager({
       twins: this.#options.twins,
       register: async (mapper, withData) => {
         const registry = await this.#loadRegistry();
@@ -130,7 +132,8 @@ export class Dmi {
           this.changes.notify();
         }
       },
-    }).handler();
+    });
+    return [unary, service.methods()];
   }
 }
 
@@ -139,13 +142,3 @@ const NO_MAPPERS: Mappers = {
   ofProtocol: () => undefined,
   refusal: () => undefined,
 };
-
-/** RESOURCE_EXHAUSTED without a look at the request. */
-function refuse(response: http2.Http2ServerResponse, message: string): void {
-  response.writeHead(200, {
-    "content-type": "application/grpc",
-    "grpc-status": "8",
-    "grpc-message": encodeURIComponent(message),
-  });
-  response.end();
-}

@@ -3,29 +3,25 @@
  * answered when what it changed is on disk. Codes: INVALID_ARGUMENT names the field or the rule,
  * NOT_FOUND the device or property, RESOURCE_EXHAUSTED beyond the bounds.
  */
-import type { ServiceImpl } from "@connectrpc/connect";
-import { connectNodeAdapter } from "@connectrpc/connect-node";
-import { AppError, errorChain } from "../../shared/errors.ts";
+import { create, fromBinary, type MessageInitShape, toBinary } from "@bufbuild/protobuf";
+import type { DescMessage, DescMethodUnary, MessageShape } from "@bufbuild/protobuf";
+import { AppError } from "../../shared/errors.ts";
 import {
   DeviceManagerService,
   type MapperRegisterRequest,
   type ReportDeviceStatesRequest,
   type ReportDeviceStatusRequest,
 } from "../../shared/gen/v1beta1/api_pb.ts";
-import { roomLogger } from "../../shared/log.ts";
-import { toConnectError } from "../../shared/wire/rpc_errors.ts";
 import type { Rejection, Twins } from "../twins/port.ts";
 import type { DeviceName } from "../twins/port.ts";
 import { type MapperRecord, readMapper, readReport, readState } from "./reports.ts";
 import type { Snapshot } from "./snapshot.ts";
-import type { DmiHandler } from "./socket.ts";
+import type { UnaryMethod, UnaryMethods } from "./unary.ts";
 
 /** What Go's gRPC takes by default; thousands of twins, or sixty of the largest. */
 export const MESSAGE_BYTES_MAX = 4 * 1024 * 1024;
 /** Rejections named one by one. */
 const NAMED_MAX = 10;
-
-const log = roomLogger("edge", "dmi");
 
 export interface ServiceOptions {
   twins: () => Twins | undefined;
@@ -39,21 +35,15 @@ export class DeviceManager {
     this.#options = options;
   }
 
-  handler(): DmiHandler {
-    return connectNodeAdapter({
-      routes: (router) => void router.service(DeviceManagerService, this.#routes()),
-      grpc: true,
-      grpcWeb: false,
-      connect: false,
-      readMaxBytes: MESSAGE_BYTES_MAX,
-    });
-  }
-
-  #routes(): ServiceImpl<typeof DeviceManagerService> {
+  methods(): UnaryMethods {
+    const { method } = DeviceManagerService;
     return {
-      mapperRegister: (request) => answered("MapperRegister", () => this.#register(request)),
-      reportDeviceStatus: (request) => answered("ReportDeviceStatus", () => this.#report(request)),
-      reportDeviceStates: (request) => answered("ReportDeviceStates", () => this.#state(request)),
+      requestBytesMax: MESSAGE_BYTES_MAX,
+      byPath: new Map([
+        unary(method.mapperRegister, (request) => this.#register(request)),
+        unary(method.reportDeviceStatus, (request) => this.#report(request)),
+        unary(method.reportDeviceStates, (request) => this.#state(request)),
+      ]),
     };
   }
 
@@ -86,12 +76,23 @@ export class DeviceManager {
   }
 }
 
-async function answered<T>(call: string, work: () => Promise<T>): Promise<T> {
+/** A method with its path, from bytes to bytes. */
+function unary<I extends DescMessage, O extends DescMessage>(
+  { parent, name, input, output }: DescMethodUnary<I, O>,
+  work: (request: MessageShape<I>) => Promise<MessageInitShape<O>>,
+): [path: string, method: UnaryMethod] {
+  const method = async (bytes: Uint8Array) => {
+    const answer = await work(readMessage(input, bytes));
+    return toBinary(output, create(output, answer));
+  };
+  return [`/${parent.typeName}/${name}`, method];
+}
+
+function readMessage<M extends DescMessage>(message: M, bytes: Uint8Array): MessageShape<M> {
   try {
-    return await work();
-  } catch (error) {
-    if (!(error instanceof AppError)) log.error(`${call} failed`, { error: errorChain(error) });
-    throw toConnectError(error);
+    return fromBinary(message, bytes);
+  } catch (cause) {
+    throw new AppError("invalid", `Cannot read the bytes as ${message.typeName}`, {}, { cause });
   }
 }
 

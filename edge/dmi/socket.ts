@@ -27,9 +27,10 @@ const PROBE_MS = 2_000;
 
 const log = roomLogger("edge", "dmi");
 
+/** One call; must take care of its own errors, also of those the stream emits. */
 export type DmiHandler = (
-  request: http2.Http2ServerRequest,
-  response: http2.Http2ServerResponse,
+  stream: http2.ServerHttp2Stream,
+  headers: http2.IncomingHttpHeaders,
 ) => void;
 
 export interface DmiSocketOptions {
@@ -113,7 +114,8 @@ export class DmiSocket {
     await removeStale(path);
     const server = http2.createServer({
       settings: { maxConcurrentStreams: CALLS_PER_CONNECTION_MAX },
-    }, handler);
+    });
+    server.on("stream", handler);
     const sockets = trackSockets(server);
     await listen(server, path);
     await Deno.chmod(path, MODE);

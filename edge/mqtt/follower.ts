@@ -47,6 +47,8 @@ const SLICE = 100;
 
 export class Follower {
   readonly #options: FollowerOptions;
+  /** Devices that desire nothing, by what was seen since anything but a report changed them. */
+  readonly #desireless = new Set<string>();
   #round = new AbortController();
 
   constructor(options: FollowerOptions) {
@@ -98,6 +100,7 @@ export class Follower {
 
   async #publishAll(twins: Twins, signal: AbortSignal): Promise<void> {
     this.#options.names.forget();
+    this.#desireless.clear();
     for (const [index, device] of twins.list({ limit: MEMBERS_MAX }).entries()) {
       if (index % SLICE === SLICE - 1) await nextTurn();
       await this.#delta(twins, device, signal);
@@ -109,6 +112,9 @@ export class Follower {
     changes: readonly TwinChange[],
     signal: AbortSignal,
   ): Promise<void> {
+    for (const { kind, device } of changes) {
+      if (kind !== "reported") this.#desireless.delete(keyOf(device));
+    }
     await this.#membership(twins, changes, signal);
     for (const { device, changes: own } of byDevice(changes)) {
       if (!twins.get(device)) continue;
@@ -160,8 +166,13 @@ export class Follower {
   }
 
   async #delta(twins: Twins, device: DeviceName, signal: AbortSignal): Promise<void> {
+    const key = keyOf(device);
+    if (this.#desireless.has(key)) return;
     // most devices desire nothing: that is seen without a look at their definition
-    if (!twins.status(device).some(({ observedDesired }) => observedDesired)) return;
+    if (!twins.status(device).some(({ observedDesired }) => observedDesired)) {
+      if (this.#desireless.size < MEMBERS_MAX) this.#desireless.add(key);
+      return;
+    }
     const delta = twinDelta(this.#stamp(), twins.twins(device));
     if (delta !== undefined) await this.#toDevice(device, "twin/update/delta", delta, signal);
   }
@@ -182,11 +193,15 @@ export class Follower {
   }
 }
 
+function keyOf({ namespace, name }: DeviceName): string {
+  return `${namespace}/${name}`;
+}
+
 function byDevice(changes: readonly TwinChange[]): OfDevice[] {
   const found = new Map<string, OfDevice>();
   for (const change of changes) {
     const { device } = change;
-    const key = `${device.namespace}/${device.name}`;
+    const key = keyOf(device);
     const own = found.get(key);
     if (own) own.changes.push(change);
     else found.set(key, { device, changes: [change] });
