@@ -51,11 +51,11 @@ export function errorResult(stamp: Stamp, error: unknown): string {
   return JSON.stringify({ ...header(stamp), code, reason, ...(rule ? { rule } : {}) });
 }
 
+/** Every property of the device, also one of which nothing was said yet: it has its type. */
 export function twinGetResult(stamp: Stamp, views: readonly TwinView[]): string {
-  const known = views.filter(({ desired, reported }) => desired ?? reported);
   return JSON.stringify({
     ...header(stamp),
-    twin: byProperty(known, (view) => wireTwin(view, view.type)),
+    twin: byProperty(views, (view) => wireTwin(view, view.type)),
   });
 }
 
