@@ -61,7 +61,7 @@ const evictPod: Handler = async (parts, request) => {
   const body = await objectBody(request);
   const wish = isJsonObject(body.deleteOptions) ? body.deleteOptions : {};
   const { options, dryRun } = toDeleteOptions(wish, request.query);
-  await parts.writer.delete({ ...namedPlace(request), subresource: "" }, options, dryRun);
+  await parts.writer.delete({ ...namedPlace(request), subresource: "" }, options, { dryRun });
   return jsonResponse(success(), { status: 201 });
 };
 

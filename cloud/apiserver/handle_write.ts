@@ -92,24 +92,30 @@ export const patchObject: Handler = async (parts, request) => {
 export const deleteObject: Handler = async (parts, request) => {
   const { options, dryRun } = await deleteOptionsOf(request);
   const place = namedPlace(request);
-  const { object, gone } = await parts.writer.delete(place, options, dryRun);
-  if (!gone) return objectResponse(parts, request, object);
+  const warnings: string[] = [];
+  const { object, gone } = await parts.writer.delete(place, options, { dryRun, warnings });
+  if (!gone) return objectResponse(parts, request, object, { warnings });
   const { name, uid = "" } = object.metadata;
-  return jsonResponse(success(detailsOf(request.kind, name, { uid })));
+  return jsonResponse(success(detailsOf(request.kind, name, { uid })), { warnings });
 };
+
+/** 64 deletions of a collection share a commit, or a few. */
+const DELETES_AT_ONCE = 64;
 
 export const deleteCollection: Handler = async (parts, request) => {
   const { kind, path, query, form } = request;
   const { options, dryRun } = await deleteOptionsOf(request);
   const selector = selectorOf(kind, query);
   const objects = parts.storage.list(kindId(kind), path.namespace).filter(selector.matches);
-  for (const { metadata } of objects) {
-    const { namespace, name = "" } = metadata;
+  const deleteOne = async ({ metadata: { namespace, name = "" } }: KubeObject) => {
     try {
-      await parts.writer.delete({ kind, namespace, name, subresource: "" }, options, dryRun);
+      await parts.writer.delete({ kind, namespace, name, subresource: "" }, options, { dryRun });
     } catch (error) {
       if (!isAppError(error, "not_found")) throw error; // someone else was faster: it is gone
     }
+  };
+  for (let at = 0; at < objects.length; at += DELETES_AT_ONCE) {
+    await Promise.all(objects.slice(at, at + DELETES_AT_ONCE).map(deleteOne));
   }
   const meta = { resourceVersion: String(parts.storage.revision) };
   return listResponse(kind, objects, { form, meta, nowMs: parts.clock.nowMs() });

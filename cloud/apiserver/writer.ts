@@ -205,12 +205,15 @@ export class ObjectWriter {
   async delete(
     place: NamedPlace,
     options: DeleteOptions,
-    dryRun: boolean,
+    { dryRun, warnings }: WriteOptions,
   ): Promise<{ object: KubeObject; gone: boolean }> {
     const { kind, name } = place;
     const written = await this.#write(place, (current) => {
       if (!current) throw notFound(kind, name);
-      return decideDelete(kind, current, options, this.#clock.nowMs());
+      const decision = decideDelete(kind, current, options, this.#clock.nowMs());
+      const { warnDelete } = storedKind(kind);
+      if (warnings && warnDelete) warnings.push(...warnDelete(current, this.#neighbours));
+      return decision;
     }, dryRun);
     return { object: written.object, gone: written.kind === "delete" };
   }

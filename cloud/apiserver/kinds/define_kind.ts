@@ -56,6 +56,7 @@ export interface KindDefinition {
   validateCreate?(object: KubeObject): FieldError[];
   validateUpdate?(object: KubeObject, old: KubeObject): FieldError[];
   review?: NonNullable<KindInfo["review"]>;
+  warnDelete?: NonNullable<KindInfo["warnDelete"]>;
   view?: KindView;
   /** Of a write to a subresource. */
   validateSubresource?(object: KubeObject, old: KubeObject, subresource: string): FieldError[];
@@ -81,6 +82,7 @@ export function defineKind(definition: KindDefinition): KindInfo {
     selectableFields: ["metadata.name", "metadata.namespace", ...Object.keys(fields)],
     createOnUpdate: definition.createOnUpdate ?? false,
     ...(definition.review ? { review: definition.review } : {}),
+    ...(definition.warnDelete ? { warnDelete: definition.warnDelete } : {}),
     ...(definition.view ? { view: definition.view } : {}),
     fields: (object) => readFields(object, fields),
     default: (object) => definition.default?.(object) ?? object,

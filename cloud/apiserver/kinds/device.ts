@@ -39,6 +39,7 @@ export const DEVICE: KindInfo = defineKind({
   fields: {
     "spec.nodeName": (object) => device(object).spec.nodeName,
     "spec.deviceModelRef.name": (object) => device(object).spec.deviceModelRef?.name,
+    "status.state": (object) => device(object).status?.state,
   },
   default: (object) => object["spec"] === undefined ? { ...object, spec: {} } : object,
   prepareCreate: ({ status: _reported, ...object }) => object as KubeObject, // nodes report it

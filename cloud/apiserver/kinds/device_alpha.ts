@@ -25,6 +25,10 @@ export const DEVICE_ALPHA: KindInfo = defineKind({
   kind: "Device",
   plural: "devices",
   schema: "DeviceAlpha",
+  fields: {
+    "spec.nodeName": (stored) => DEVICE.fields(stored)["spec.nodeName"],
+    "status.state": (stored) => DEVICE.fields(stored)["status.state"],
+  },
   view: {
     of: DEVICE,
     fromStored: (object) => alphaDevice(object as Device),

@@ -7,7 +7,7 @@ import { checkAgainstModel } from "../../../shared/devices/check_against_model.t
 import { checkModel } from "../../../shared/devices/check_model.ts";
 import { deepEqual } from "../../../shared/json/json.ts";
 import type { Device, DeviceModel } from "../../../shared/k8s/devices.ts";
-import type { KubeObject } from "../../../shared/k8s/types.ts";
+import type { KubeObject, ObjectMeta } from "../../../shared/k8s/types.ts";
 import { defineKind } from "./define_kind.ts";
 import { DEVICES_GROUP } from "./device.ts";
 import { toFieldErrors, toText } from "./device_problems.ts";
@@ -27,7 +27,19 @@ export const DEVICE_MODEL: KindInfo = defineKind({
   default: (object) => object["spec"] === undefined ? { ...object, spec: {} } : object,
   validate: (object) => toFieldErrors(checkModel(model(object).spec)),
   review: (object, old, neighbours) => reviewModel(model(object), old, neighbours),
+  warnDelete: ({ metadata }, neighbours) => {
+    const used = usersOf(metadata, neighbours);
+    if (used.length === 0) return [];
+    const some = used.slice(0, WARNINGS_MAX).map((device) => `"${device.metadata.name}"`);
+    const more = used.length > some.length ? ` and ${used.length - some.length} more` : "";
+    return [`device model "${metadata.name}" is used by devices ${some.join(", ")}${more}`];
+  },
 });
+
+function usersOf({ namespace, name }: ObjectMeta, neighbours: Neighbours): Device[] {
+  const devices = neighbours.list(DEVICES_ID, namespace) as Device[]; // stored under devices
+  return devices.filter(({ spec }) => spec.deviceModelRef?.name === name);
+}
 
 function reviewModel(
   { metadata, spec }: DeviceModel,
@@ -37,9 +49,7 @@ function reviewModel(
   const warnings: string[] = [];
   if (old && deepEqual(model(old).spec, spec)) return { errors: [], warnings };
   let more = 0;
-  for (const object of neighbours.list(DEVICES_ID, metadata.namespace)) {
-    const device = object as Device; // what is stored under devices is a Device
-    if (device.spec.deviceModelRef?.name !== metadata.name) continue;
+  for (const device of usersOf(metadata, neighbours)) {
     const [problem] = toFieldErrors(checkAgainstModel(device.spec, spec));
     if (!problem) continue;
     if (warnings.length >= WARNINGS_MAX) more++;

@@ -19,6 +19,11 @@ export const DEVICE_STATUS: KindInfo = defineKind({
   plural: "devicestatuses",
   verbs: ["get", "list", "patch", "update", "watch"],
   hasStatus: true,
+  // of the Device: selections are made among what is stored
+  fields: {
+    "spec.nodeName": (device) => DEVICE.fields(device)["spec.nodeName"],
+    "status.state": (device) => DEVICE.fields(device)["status.state"],
+  },
   subresources: [{
     name: "status",
     verbs: ["get", "patch", "update"],

@@ -194,3 +194,39 @@ Deno.test("a watch of a view shows the changes of what it is a view of", async (
     "MODIFIED devices.kubeedge.io/v1alpha2 Device",
   ]);
 });
+
+Deno.test("devices are chosen by node and state, in every kind that shows them", async () => {
+  await using api = await withModel();
+  for (const [name, nodeName] of [["a", "n1"], ["b", "n2"]] as const) {
+    const one = { metadata: { name }, spec: { deviceModelRef: { name: "m" }, nodeName } };
+    await api.call("POST", `${BETA}/devices`, one, { expect: 201 });
+  }
+  const headers = { "content-type": "application/merge-patch+json" };
+  const report = { status: { state: "online" } };
+  await api.call("PATCH", `${BETA}/devicestatuses/b/status`, report, { headers, expect: 200 });
+  for (const path of [`${BETA}/devices`, `${BETA}/devicestatuses`, `${ALPHA}/devices`]) {
+    for (const [selector, want] of [["status.state=online", "b"], ["spec.nodeName=n1", "a"]]) {
+      const query = `fieldSelector=${encodeURIComponent(selector!)}`;
+      const { body } = await api.call("GET", `${path}?${query}`, undefined, { expect: 200 });
+      const names = body.items.map(({ metadata }: KubeObject) => metadata.name);
+      assertEquals(names, [want], `${path} ${selector}`);
+    }
+  }
+});
+
+Deno.test("who deletes a model is told which devices use it", async () => {
+  await using api = await withModel();
+  for (const name of ["a", "b", "c", "d", "e", "f", "g"]) {
+    await api.call("POST", `${BETA}/devices`, device([], name), { expect: 201 });
+  }
+  const path = `${BETA}/devicemodels/m`;
+  const names = ["a", "b", "c", "d", "e"].map((name) => `\\"${name}\\"`).join(", ");
+  const told = `299 - "device model \\"m\\" is used by devices ${names} and 2 more"`;
+  const dry = await api.call("DELETE", `${path}?dryRun=All`, undefined, { expect: 200 });
+  assertEquals(warningsOf(dry), told);
+  const real = await api.call("DELETE", path, undefined, { expect: 200 });
+  assertEquals(warningsOf(real), told);
+  await api.call("DELETE", `${BETA}/devices`, undefined, { expect: 200 });
+  await api.call("POST", `${BETA}/devicemodels`, MODEL, { expect: 201 });
+  assertEquals(warningsOf(await api.call("DELETE", path)), null);
+});

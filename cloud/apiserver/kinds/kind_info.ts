@@ -93,6 +93,8 @@ export interface KindInfo {
     old: KubeObject | undefined,
     neighbours: Neighbours,
   ) => Review;
+  /** What who deletes it should know; nothing is refused for it. */
+  readonly warnDelete?: (object: KubeObject, neighbours: Neighbours) => string[];
   /** Set where the objects are stored as another kind. */
   readonly view?: KindView;
 }

@@ -3,7 +3,7 @@ export const DEVICE_DESCRIPTIONS: Readonly<Record<string, string>> = {
   Device: "A device at the edge: its model, its node, how it is reached and what it shall do.",
   "Device.spec": "What is wanted of the device.",
   "Device.status": "What its node reports, and what the cloud has found wrong (conditions).",
-  DeviceSpec: "What is wanted of the device.",
+  DeviceSpec: "Model, node, protocol and properties of a device.",
   "DeviceSpec.deviceModelRef": "The DeviceModel of the same namespace that lists the properties.",
   "DeviceSpec.methods": "Groups of properties that can be written together, by name.",
   "DeviceSpec.nodeName": "The node the device is connected to; a change moves it.",

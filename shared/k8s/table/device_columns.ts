@@ -1,4 +1,5 @@
 /** Columns of devices, models, their statuses and rules. Objects are in their stored form. */
+import { toTime } from "../../clock.ts";
 import { isJsonObject, type JsonObject } from "../../json/json.ts";
 import { ageOf } from "../duration.ts";
 import type { Device, DeviceModel } from "../devices.ts";
@@ -35,6 +36,18 @@ function lastOnline(object: KubeObject, nowMs: number): string {
   return Number.isNaN(Date.parse(time)) ? time : `${ageOf(time, nowMs)} ago`;
 }
 
+/** When the newest of the reported values was taken, by the device's own stamps. */
+function lastReported(object: KubeObject, nowMs: number): string {
+  let newestMs = 0;
+  for (const { reported } of device(object).status?.twins ?? []) {
+    const ms = Number(reported?.metadata?.["timestamp"] ?? 0);
+    if (ms > newestMs) newestMs = ms;
+  }
+  // 8.64e15: the last moment a date can name
+  if (newestMs === 0 || newestMs > 8.64e15) return NONE;
+  return `${ageOf(toTime(newestMs), nowMs)} ago`;
+}
+
 /** How many desired values the device has reported: "2/3". */
 function synced(object: KubeObject): string {
   const { spec, status } = device(object);
@@ -56,6 +69,7 @@ function fieldsText(value: unknown): string {
 
 const STATE = text("State", (object) => device(object).status?.state || "unknown");
 const LAST_ONLINE = text("Last Online", lastOnline);
+const REPORTED = text("Reported", lastReported);
 const TWINS = count("Twins", (object) => device(object).status?.twins?.length ?? 0);
 
 export const DEVICE_COLUMNS: Readonly<Record<string, Column[]>> = {
@@ -70,8 +84,9 @@ export const DEVICE_COLUMNS: Readonly<Record<string, Column[]>> = {
     count("Properties", (object) => device(object).spec.properties?.length ?? 0, 1),
     text("Synced", synced, 1),
     text("Problem", problem, 1),
+    { ...REPORTED, priority: 1 },
   ],
-  DeviceStatus: [NAME, STATE, TWINS, LAST_ONLINE, AGE],
+  DeviceStatus: [NAME, STATE, TWINS, LAST_ONLINE, REPORTED, AGE],
   DeviceModel: [
     NAME,
     text("Protocol", (object) => model(object).spec.protocol || NONE),
