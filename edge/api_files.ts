@@ -4,10 +4,11 @@
  * they are missing; read and nothing else by the commands. Members of the group `skerry`, where
  * there is one, may read token and certificate and pass the folders, and no more.
  */
-import { X509Certificate } from "node:crypto";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { join } from "@std/path";
 import { AppError } from "../shared/errors.ts";
 import { writeFileAtomic } from "../shared/files.ts";
+import { roomLogger } from "../shared/log.ts";
 import type { Random } from "../shared/random.ts";
 import {
   exportPrivateKey,
@@ -19,6 +20,8 @@ import {
 
 const GROUP = "skerry";
 const TOKEN_BYTES = 32;
+/** Half of one we make: what is shorter, or cannot be sent, is what damage left of a token. */
+const TOKEN = /^[\x21-\x7e]{32,}$/;
 const CA_SUBJECT = "CN=skerry-edge-local";
 const SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
 /**
@@ -27,6 +30,8 @@ const SERVER_AUTH = "1.3.6.1.5.5.7.3.1";
  */
 const NOT_BEFORE = new Date("1970-01-01T00:00:00Z");
 const NOT_AFTER = new Date("9999-12-31T23:59:59Z");
+
+const log = roomLogger("edge");
 
 export interface LocalTls {
   /** PEM of the local authority, the server's certificate and its key. */
@@ -39,13 +44,16 @@ export function tokenFile(dataDir: string): string {
   return join(dataDir, "api-token");
 }
 
-/** Reads the token, making it where it is missing. */
+/** Reads the token, making it where it is missing or no token any more. */
 export async function openApiToken(dataDir: string, random: Random): Promise<string> {
   const file = tokenFile(dataDir);
   const gid = await skerryGroup();
   await admitGroup(dataDir, gid);
-  const known = await readIfPresent(file);
-  if (known !== undefined && known.trim() !== "") return known.trim();
+  const known = (await readIfPresent(file))?.trim();
+  if (known !== undefined && TOKEN.test(known)) return known;
+  if (known !== undefined) {
+    log.warn("Token of the local API was damaged and is made anew", { file });
+  }
   const fresh = Array.from(random.bytes(TOKEN_BYTES), (b) => b.toString(16).padStart(2, "0"));
   await writeFileAtomic(file, fresh.join("") + "\n", 0o600);
   await giveTo(file, gid, 0o640);
@@ -71,7 +79,10 @@ export async function readLocalAuthority(dataDir: string): Promise<string> {
   }
 }
 
-/** Reads the certificates, making those that are missing or do not hold for all `names`. */
+/**
+ * Reads the certificates, making those that are missing, damaged or do not hold for all `names`. A
+ * new authority is made only where the old one cannot sign: every kubeconfig holds it.
+ */
 export async function openLocalTls(
   dataDir: string,
   names: readonly string[],
@@ -86,11 +97,16 @@ export async function openLocalTls(
     ["ca.key", "ca.crt", "server.key", "server.crt"].map((name) => readIfPresent(file(name))),
   );
   const isWhole = caKey && authority && privateKey && certificate;
-  if (isWhole && holdsFor(certificate, authority, names)) {
+  if (isWhole && holdsFor({ authority, certificate, privateKey }, names)) {
     return { authority, certificate, privateKey };
   }
+  const canSign = caKey && authority && isAuthority(authority, caKey);
+  if (!canSign && (caKey ?? authority) !== undefined) {
+    const what = "Authority of the local API was damaged and is made anew: so must kubeconfigs be";
+    log.warn(what, { file: file("ca.crt") });
+  }
   const { caKey: madeKey, ...made } = await issue(
-    caKey && authority ? { key: caKey, authority } : undefined,
+    canSign ? { key: caKey, authority } : undefined,
     names,
     random,
   );
@@ -101,14 +117,27 @@ export async function openLocalTls(
   return made;
 }
 
-function holdsFor(certificate: string, authority: string, names: readonly string[]): boolean {
+function holdsFor(
+  { certificate, privateKey, authority }: LocalTls,
+  names: readonly string[],
+): boolean {
   try {
     const parsed = new X509Certificate(certificate);
     const known = parsed.subjectAltName ?? "";
-    return names.every((name) => known.includes(name)) &&
-      parsed.verify(new X509Certificate(authority).publicKey);
+    const ours = new X509Certificate(authority);
+    return names.every((name) => known.includes(name)) && parsed.verify(ours.publicKey) &&
+      parsed.checkPrivateKey(createPrivateKey(privateKey)) && ours.verify(ours.publicKey);
   } catch {
     return false; // damaged: it is made anew
+  }
+}
+
+function isAuthority(certificate: string, key: string): boolean {
+  try {
+    const parsed = new X509Certificate(certificate);
+    return parsed.checkPrivateKey(createPrivateKey(key)) && parsed.verify(parsed.publicKey);
+  } catch {
+    return false; // as above
   }
 }
 

@@ -1,5 +1,5 @@
-import { assert, assertEquals, assertNotEquals } from "@std/assert";
-import { X509Certificate } from "node:crypto";
+import { assert, assertEquals, assertMatch, assertNotEquals } from "@std/assert";
+import { createPrivateKey, X509Certificate } from "node:crypto";
 import { SystemRandom } from "../shared/random.ts";
 import { openApiToken, openLocalTls, readApiToken } from "./api_files.ts";
 
@@ -31,3 +31,39 @@ Deno.test("the local certificate is made once, and anew for a name or after dama
   assert(new X509Certificate((await open("localhost")).certificate).checkHost("localhost"));
   await Deno.remove(dir, { recursive: true });
 });
+
+Deno.test("what damage left of a token is no token", async () => {
+  const dir = await Deno.makeTempDir();
+  const token = await openApiToken(dir, new SystemRandom());
+  for (const left of ["", token.slice(0, 8), `${token.slice(0, 40)} ${token.slice(41)}`, "\0"]) {
+    await Deno.writeTextFile(`${dir}/api-token`, left);
+    const made = await openApiToken(dir, new SystemRandom());
+    assertMatch(made, /^[0-9a-f]{64}$/);
+    assertNotEquals(made, token);
+    assertEquals(await readApiToken(dir), made);
+  }
+  await Deno.remove(dir, { recursive: true });
+});
+
+for (const name of ["ca.key", "ca.crt", "server.key", "server.crt"]) {
+  Deno.test(`the local API serves TLS again after damage to local-${name}`, async () => {
+    const dir = await Deno.makeTempDir();
+    const open = () => openLocalTls(dir, ["localhost"], new SystemRandom());
+    const first = await open();
+    const file = `${dir}/pki/local-${name}`;
+    const text = await Deno.readTextFile(file);
+    const at = Math.floor(text.length / 2);
+    const flipped = text.slice(0, at) + (text[at] === "A" ? "B" : "A") + text.slice(at + 1);
+    for (const left of ["", text.slice(0, at), flipped, undefined]) {
+      if (left === undefined) await Deno.remove(file);
+      else await Deno.writeTextFile(file, left);
+      const { authority, certificate, privateKey } = await open();
+      const server = new X509Certificate(certificate);
+      assert(server.verify(new X509Certificate(authority).publicKey));
+      assert(server.checkPrivateKey(createPrivateKey(privateKey)));
+      assertEquals(await open(), { authority, certificate, privateKey });
+      if (name.startsWith("server")) assertEquals(authority, first.authority);
+    }
+    await Deno.remove(dir, { recursive: true });
+  });
+}

@@ -7,6 +7,7 @@
 import { join, resolve } from "@std/path";
 import type { TaskScope } from "../shared/async/task_scope.ts";
 import { Changes } from "../shared/async/wakeup.ts";
+import type { Clock } from "../shared/clock.ts";
 import { AppError, errorChain } from "../shared/errors.ts";
 import { roomLogger } from "../shared/log.ts";
 import { probeDisk } from "../shared/store/disk_probe.ts";
@@ -93,8 +94,11 @@ export async function assembleEdge(
     start: async (scope) => {
       const handler = (request: Request) =>
         EdgeRules.isFor(request) ? rules.handle(request) : api.handleFromCloud(request);
-      await link.open(() => buildLink(config, ports, { ...memory, ledger: desired }, handler));
-      if (link.link) recordLink(memory.history, link.link);
+      await link.open(async () => {
+        const made = await buildLink(config, ports, { ...memory, ledger: desired }, handler);
+        recordLink(memory.history, made);
+        return made;
+      });
       onceEachSession(link, () => agent.cloudIsBack());
       scope.spawn("outbox", (signal) => memory.outbox.run(signal));
       scope.spawn("disk budget", (signal) => memory.diskBudget.run(signal));
@@ -104,7 +108,7 @@ export async function assembleEdge(
       scope.spawn("push", (signal) => memory.push.run(signal));
       const bus = machine.mqtt?.();
       if (bus) scope.spawn("rules", (signal) => rules.run(bus, signal));
-      scope.spawn("link", (signal) => link.run(signal));
+      scope.spawn("link", (signal) => link.run(ports.clock, signal));
       scope.spawn("pods", (signal) => agent.run(signal));
       scope.spawn("node", (signal) => reporter.run(signal));
       scope.spawn("shutdown", (signal) => shutdown.run(signal));
@@ -112,26 +116,44 @@ export async function assembleEdge(
   };
 }
 
+const IDENTITY_RETRY_MS = 30_000;
+
 /**
  * The link, once there is one. It is made last, because its tunnel ends in the local API; who needs
- * it before looks here. A node whose identity cannot be read runs without, and says why.
+ * it before looks here. A node whose identity cannot be read runs without, says why, and tries
+ * again: a file may be put back, a disk may have failed once.
  */
 class LinkHolder {
   readonly changes = new Changes();
   link: Link | undefined;
-  problem: string | undefined;
+  #problem: string | undefined;
+  #build: (() => Promise<Link>) | undefined;
+
+  /** Why there is no link. */
+  get problem(): string | undefined {
+    return this.#problem;
+  }
 
   async open(build: () => Promise<Link>): Promise<void> {
+    this.#build = build;
     try {
       this.link = await build();
+      this.#problem = undefined;
     } catch (error) {
-      this.problem = errorChain(error);
-      log.error("Cannot use the node's identity", { error: this.problem });
+      const problem = errorChain(error);
+      if (problem !== this.#problem) {
+        log.error("Cannot use the node's identity", { error: problem });
+      }
+      this.#problem = problem;
     }
     this.link?.changes.subscribe(() => this.changes.notify());
   }
 
-  async run(signal: AbortSignal): Promise<void> {
+  async run(clock: Clock, signal: AbortSignal): Promise<void> {
+    while (!this.link && this.#build) {
+      await clock.sleep(IDENTITY_RETRY_MS, signal);
+      await this.open(this.#build);
+    }
     await this.link?.run(signal);
   }
 

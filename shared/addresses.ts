@@ -5,6 +5,7 @@
 import { join } from "@std/path";
 import { AppError } from "./errors.ts";
 import { writeFileAtomic } from "./files.ts";
+import { isJsonObject } from "./json/json.ts";
 
 export type Addresses = Record<string, string>;
 
@@ -23,7 +24,9 @@ export async function removeAddresses(dataDir: string): Promise<void> {
 /** AppError "unavailable" when nothing seems to run on this data folder. */
 export async function readAddresses(dataDir: string): Promise<Addresses> {
   try {
-    return JSON.parse(await Deno.readTextFile(addressesFile(dataDir)));
+    const found: unknown = JSON.parse(await Deno.readTextFile(addressesFile(dataDir)));
+    if (!isJsonObject(found)) throw new AppError("invalid", "addresses.json must hold a map");
+    return Object.fromEntries(Object.entries(found).map(([name, at]) => [name, String(at)]));
   } catch (cause) {
     throw new AppError("unavailable", `Cannot find a running program on ${dataDir}`, { dataDir }, {
       cause,

@@ -75,13 +75,33 @@ export class Identity {
   }
 }
 
-/** A dial with a damaged file would only say that TLS failed: the file is named here instead. */
+/**
+ * A dial with a damaged file would only say that TLS failed: the file is named here instead, as it
+ * is called in the data folder.
+ */
 export function checkIdentity({ certificate, privateKey, authority }: IdentityFiles): void {
-  const own = readPart("certificate", () => new X509Certificate(certificate));
-  const key = readPart("key", () => createPrivateKey(privateKey));
-  readPart("certificate of the cloud's authority", () => new X509Certificate(authority));
+  const own = readPart("certificate pki/node.crt", () => new X509Certificate(certificate));
+  const key = readPart("key pki/node.key", () => createPrivateKey(privateKey));
+  const theirs = readPart("authority pki/ca.crt", () => new X509Certificate(authority));
   if (!own.checkPrivateKey(key)) {
-    throw new AppError("invalid", "Cannot use the node's key: its certificate is for another");
+    throw new AppError(
+      "invalid",
+      "Cannot use the node's key pki/node.key: its certificate pki/node.crt is for another",
+    );
+  }
+  if (!isSignedBy(own, theirs)) {
+    throw new AppError(
+      "invalid",
+      "Cannot use the node's certificate pki/node.crt: it is not by the authority pki/ca.crt",
+    );
+  }
+}
+
+function isSignedBy(own: X509Certificate, authority: X509Certificate): boolean {
+  try {
+    return own.verify(authority.publicKey);
+  } catch {
+    return false; // a key of another kind
   }
 }
 
