@@ -8,15 +8,14 @@
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import { waitAtMost } from "../../shared/async/wait_at_most.ts";
 import { Wakeup } from "../../shared/async/wakeup.ts";
-import { errorChain, InvariantError, isAbort, isAppError } from "../../shared/errors.ts";
-import { ContainerEventType } from "../../shared/gen/runtime/v1/api_pb.ts";
+import { errorChain, InvariantError, isAppError } from "../../shared/errors.ts";
 import type { Pod } from "../../shared/k8s/types.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { PodRef } from "../../shared/wire/report.ts";
 import type { ContainerRuntime } from "../cri/port.ts";
 import type { Ledger } from "../meta/port.ts";
-import { LABEL } from "./marks.ts";
 import type { Listing } from "./observer.ts";
+import { Pleg } from "./pleg.ts";
 import { PodWorker, type WorkerDeps } from "./pod_worker.ts";
 import { sourceKeys } from "./sources.ts";
 import { isStaticUid } from "./static_pods/static_file.ts";
@@ -34,7 +33,7 @@ export interface ReconcilerOptions extends WorkerDeps {
   staticsSettled: () => boolean;
 }
 
-/** With events, listing catches what they missed; a broken stream is followed by one at once. */
+/** With events to rely on, listing catches what they missed; when they break off, it is at once. */
 const SCAN_MS_WITH_EVENTS = 60_000;
 /** Between two full scans only ended containers are listed: on a quiet node that is nothing. */
 const SCANS_PER_FULL_SCAN = 5;
@@ -43,7 +42,6 @@ const TOGETHER_MS = 2_000;
 const STATUS_MS_UNREADY = 2_000;
 const PROBE_MS_INITIAL = 250;
 const PROBE_MS_MAX = 5_000;
-const EVENTS_RETRY_MS = 5_000;
 
 interface Slot {
   worker: PodWorker;
@@ -61,13 +59,13 @@ export class Reconciler {
   readonly #options: ReconcilerOptions;
   readonly #log = roomLogger("edge", "pods");
   readonly #wakeup = new Wakeup();
+  readonly #pleg: Pleg;
   readonly #slots = new Map<string, Slot>();
   /** Ours by their mark, found before any cloud had said what is desired. */
   readonly #unjudged = new Map<string, PodRef>();
   #ledgerDirty = true;
   #up = false;
   #everUp = false;
-  #eventsLive = false;
   #probeMs = PROBE_MS_INITIAL;
   #nextProbeMs = 0;
   #nextScanMs = 0;
@@ -76,6 +74,14 @@ export class Reconciler {
 
   constructor(options: ReconcilerOptions) {
     this.#options = options;
+    const { runtime, clock, watch } = options;
+    this.#pleg = new Pleg({
+      runtime,
+      clock,
+      runtimeName: () => watch.state,
+      onEnd: (uid) => uid === undefined ? this.#scanNow() : this.touch(uid),
+      onBreak: () => this.#scanNow(),
+    });
   }
 
   /** True once the runtime was reached and all of it was looked at. */
@@ -105,11 +111,16 @@ export class Reconciler {
     const scope = new TaskScope(signal);
     try {
       scope.spawn("pod loop", (s) => this.#loop(scope, s));
-      scope.spawn("runtime events", (s) => this.#followEvents(s));
+      scope.spawn("runtime events", (s) => this.#pleg.follow(s));
       await scope.join();
     } finally {
       for (const unsubscribe of unsubscribes) unsubscribe();
     }
+  }
+
+  #scanNow(): void {
+    this.#nextScanMs = 0;
+    this.#wakeup.wake();
   }
 
   #ledgerChanged(): void {
@@ -259,7 +270,8 @@ export class Reconciler {
       const soonMs = nowMs + TOGETHER_MS;
       if (this.#nextStatusMs <= soonMs) await this.#refreshState(signal);
       if (this.#nextScanMs <= soonMs) {
-        await this.#scan(this.#eventsLive || this.#scans++ % SCANS_PER_FULL_SCAN === 0, signal);
+        const isRare = this.#pleg.isReliable;
+        await this.#scan(isRare || this.#scans++ % SCANS_PER_FULL_SCAN === 0, signal);
       }
     } catch (error) {
       if (error instanceof InvariantError) throw error;
@@ -295,7 +307,7 @@ export class Reconciler {
       // The runtime was late with something that had been given up: it is cleaned up after all.
       slot.worker.ended = false;
     }
-    const everyMs = this.#eventsLive ? SCAN_MS_WITH_EVENTS : scanMs;
+    const everyMs = this.#pleg.isReliable ? SCAN_MS_WITH_EVENTS : scanMs;
     this.#nextScanMs = clock.monotonicMs() + everyMs;
   }
 
@@ -304,6 +316,7 @@ export class Reconciler {
     this.#up = true;
     this.#everUp = true;
     this.#probeMs = PROBE_MS_INITIAL;
+    this.#pleg.retryNow();
     for (const slot of this.#slots.values()) slot.dirty = true;
   }
 
@@ -367,36 +380,5 @@ export class Reconciler {
       }
     }
     await waitAtMost(this.#wakeup, clock, Math.max(0, dueMs - nowMs), signal);
-  }
-
-  async #followEvents(signal: AbortSignal): Promise<void> {
-    const { runtime, clock } = this.#options;
-    while (!signal.aborted) {
-      try {
-        for await (const event of runtime.containerEvents(signal)) {
-          if (!this.#eventsLive) this.#log.info("Following the runtime's events");
-          this.#eventsLive = true;
-          this.#onEvent(event.containerEventType, event.podSandboxStatus?.labels ?? {});
-        }
-      } catch (error) {
-        if (isAbort(error, signal) && signal.aborted) return;
-        if (isAppError(error, "unimplemented")) return;
-        this.#log.debug("The runtime's events broke off", { error: errorChain(error) });
-      }
-      this.#eventsLive = false;
-      this.#nextScanMs = 0;
-      this.#wakeup.wake();
-      await clock.sleep(EVENTS_RETRY_MS, signal);
-    }
-  }
-
-  /** Ends count; what was created or started was so by us. */
-  #onEvent(type: ContainerEventType, labels: Record<string, string>): void {
-    const isEnd = type === ContainerEventType.CONTAINER_STOPPED_EVENT ||
-      type === ContainerEventType.CONTAINER_DELETED_EVENT;
-    const slot = this.#slots.get(labels[LABEL.podUid] ?? "");
-    if (!isEnd || !slot) return;
-    slot.dirty = true;
-    this.#wakeup.wake();
   }
 }
