@@ -27,7 +27,7 @@ import { formatKubeconfig } from "./cli/kubeconfig.ts";
 import type { CloudConfig } from "./config.ts";
 import type { Loss, LossGuard } from "./controllers/loss_guard.ts";
 import { HubServer } from "./hub/server.ts";
-import { AdminAuthenticator, loadAdminToken } from "./pki/admin_token.ts";
+import { AdminAuthenticator, openAdminToken } from "./pki/admin_token.ts";
 import { localNames, openPki } from "./pki/pki.ts";
 import { openTokenSigner } from "./pki/token_signer.ts";
 import type { Rules } from "./rules/rules.ts";
@@ -76,7 +76,7 @@ async function serve(
   const { clock, random } = ports;
   const nodeLifetimeMs = config.nodes.certificateDays * DAY_MS;
   const pki = await openPki({ dataDir, clock, random, nodeLifetimeMs });
-  const adminToken = await loadAdminToken(dataDir, random);
+  const adminToken = await openAdminToken(dataDir, random);
   const tls = await pki.signer.issueServer(localNames(config.hub.names));
   const hubTls = { ...await pki.signer.issueHub(), authority: pki.authority.certificate };
   const cloud = await assembleCloud(config, {

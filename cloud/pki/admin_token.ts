@@ -5,23 +5,55 @@
 import { createHash, timingSafeEqual } from "node:crypto";
 import { join } from "@std/path";
 import { AppError } from "../../shared/errors.ts";
+import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
 import type { Authenticator, UserInfo } from "../apiserver/port.ts";
-import { createFile, makeSecretDir, readIfPresent } from "./files.ts";
+import { createFile, makeSecretDir, readIfPresent, replaceFile } from "./files.ts";
 
 const TOKEN_BYTES = 32;
+/** Half of one we make: what is shorter, or cannot be sent, is what damage left of a token. */
+const TOKEN = /^[\x21-\x7e]{32,}$/;
 
-/** Reads `<dataDir>/pki/admin-token`, making it where it is missing. */
+const log = roomLogger("cloud", "pki");
+
+/**
+ * Reads `<dataDir>/pki/admin-token`, making it where it is missing. For the program that serves: what
+ * damage left of a token is replaced, the admin kubeconfig written anew, and copies of it end.
+ */
+export async function openAdminToken(dataDir: string, random: Random): Promise<string> {
+  const { file, token } = await readToken(dataDir, random);
+  if (TOKEN.test(token)) return token;
+  log.error("Admin token was damaged and is replaced; earlier kubeconfigs end", { file });
+  const fresh = makeToken(random);
+  await replaceFile(file, `${fresh}\n`, random);
+  return fresh;
+}
+
+/** The same for commands, which change nothing under a program that serves. */
 export async function loadAdminToken(dataDir: string, random: Random): Promise<string> {
+  const { file, token } = await readToken(dataDir, random);
+  if (TOKEN.test(token)) return token;
+  const message =
+    `Cannot use admin token ${file}: it is damaged; a start of skerry-cloud replaces it`;
+  throw new AppError("invalid", message, { file });
+}
+
+async function readToken(
+  dataDir: string,
+  random: Random,
+): Promise<{ file: string; token: string }> {
   const file = join(dataDir, "pki", "admin-token");
   await makeSecretDir(join(dataDir, "pki"));
-  const fresh = Array.from(random.bytes(TOKEN_BYTES), (b) => b.toString(16).padStart(2, "0"));
   if (await readIfPresent(file) === undefined) {
-    await createFile(file, fresh.join("") + "\n", random);
+    // false: another process made it meanwhile, and that one holds
+    await createFile(file, `${makeToken(random)}\n`, random);
   }
-  const token = (await readIfPresent(file) ?? "").trim();
-  if (token === "") throw new AppError("invalid", `Cannot use admin token ${file}: it is empty`);
-  return token;
+  return { file, token: (await readIfPresent(file) ?? "").trim() };
+}
+
+function makeToken(random: Random): string {
+  const bytes = Array.from(random.bytes(TOKEN_BYTES), (b) => b.toString(16).padStart(2, "0"));
+  return bytes.join("");
 }
 
 /** Bearer of the admin token, or holder of a client certificate this cloud's CA signed. */

@@ -5,7 +5,7 @@
  */
 import type { X509Certificate } from "@peculiar/x509";
 import type { Clock } from "../../shared/clock.ts";
-import { AppError } from "../../shared/errors.ts";
+import { AppError, errorChain, isAppError } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
 import { parseToken } from "../../shared/wire/join_token.ts";
 import {
@@ -61,7 +61,7 @@ export class NodeEnrollment {
     }
     checkNodeName(node);
     const request = await parseRequest(input.certificateRequest);
-    const before = await nodes.get(node);
+    const before = await this.#formerly(node);
     const { id: tokenId } = await tokens.spend(input.token, node);
     const { keyHash } = request;
     const enrolledAtMs = clock.nowMs();
@@ -70,6 +70,17 @@ export class NodeEnrollment {
     if (before) log.warn("Node enrolled again; its former key is out", facts);
     else log.info("Node enrolled", facts);
     return { certificate: await signer.issueNode(node, request.publicKey), keyHash };
+  }
+
+  /** Whether the name was enrolled; a damaged record is put right by enrolling again. */
+  async #formerly(node: string): Promise<boolean> {
+    try {
+      return await this.#options.nodes.get(node) !== undefined;
+    } catch (error) {
+      if (!isAppError(error, "invalid")) throw error;
+      log.warn("Node's record was damaged and is replaced", { node, error: errorChain(error) });
+      return true;
+    }
   }
 
   /** A fresh certificate for a node over its enrolled key; `former` is the one it shows. */

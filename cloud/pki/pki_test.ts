@@ -130,6 +130,25 @@ Deno.test("enroll() signs a subject of its own, whatever the request says", asyn
   });
 });
 
+Deno.test("a node whose record is damaged is out until it enrolls again", async () => {
+  await inTemp(async (dir) => {
+    const { enrollment, create } = await setUp(dir);
+    const { pem } = await request();
+    const enroll = async () =>
+      await enrollment.enroll({ token: await create(), nodeName: "n1", certificateRequest: pem });
+    const { certificate } = await enroll();
+    const identify = () => enrollment.identify(der(certificate), "session");
+    const file = join(dir, "nodes", "n1.json");
+    const whole = await Deno.readTextFile(file);
+    for (const left of ["", whole.slice(0, 40), whole.replace("keyHash", "keyHasi"), "null"]) {
+      await Deno.writeTextFile(file, left);
+      await assertCode("invalid", file, identify);
+      await enroll();
+      assertEquals((await identify()).node, "n1");
+    }
+  });
+});
+
 Deno.test("enroll() refuses with a reason of its own for each cause", async () => {
   await inTemp(async (dir) => {
     const { clock, tokens, enrollment, create } = await setUp(dir);
