@@ -1,8 +1,9 @@
 /**
  * The broker inside the edge: aedes behind bounds. It speaks MQTT 3.1 and 3.1.1; a client of
- * another version gets the protocol's own refusal. A publication is acknowledged when whoever takes
- * it here has it on disk, in the order a client sent them. A client that does not read is no burden
- * to others: what waits for it is bounded, then it is let go.
+ * version 5 gets that version's own refusal. A publication is acknowledged when whoever takes it
+ * here has it on disk and each session it is for has it, or has it on disk (`sessions.ts`), in the
+ * order a client sent them. A client that does not read is no burden to others: what waits for it
+ * is bounded, then it is let go.
  */
 import type { EventEmitter } from "node:events";
 import type { Socket } from "node:net";
@@ -13,6 +14,7 @@ import { roomLogger } from "../../shared/log.ts";
 import type { MqttConfig } from "../config.ts";
 import { Acl, type Who } from "./acl.ts";
 import { Connection } from "./connection.ts";
+import type { BrokerStore } from "./kept_rows.ts";
 import type { Counters } from "./counters.ts";
 import { Deliveries } from "./deliveries.ts";
 import type { Users } from "./passwords.ts";
@@ -39,11 +41,36 @@ export interface BrokerOptions {
   take: (message: Published) => Promise<void>;
   /** A message its sender may not publish. */
   onForbidden: (message: Published) => void;
+  store: BrokerStore;
+  /** True while the disk is to be spared. */
+  sparing: () => boolean;
   counters: Counters;
   clock: Clock;
 }
 
-type Publish = (packet: object, client: Client | undefined, done: (error?: Error) => void) => void;
+type Done = (error?: Error | null) => void;
+type Publish = (packet: Packet, client: Client | undefined, done: Done) => void;
+
+/** As the library hands it on; a will has no `cmd`. */
+interface Packet {
+  cmd?: string;
+  topic: string;
+  payload: string | Uint8Array;
+  qos: 0 | 1 | 2;
+  messageId?: number;
+  brokerId?: string;
+  brokerCounter?: number;
+}
+
+/** What its types leave out. */
+interface AedesInside {
+  id: string;
+  counter: number;
+  publish: Publish;
+}
+
+/** CONNACK of MQTT 5: unsupported protocol version, no properties. */
+const REFUSED_V5 = Uint8Array.of(0x20, 3, 0, 0x84, 0);
 
 export class Broker {
   readonly #options: BrokerOptions;
@@ -54,7 +81,12 @@ export class Broker {
   readonly #connections = new Set<Connection>();
   readonly #bySocket = new WeakMap<object, Connection>();
   readonly #whoIs = new WeakMap<Client, Who>();
-  readonly #forbidden = new WeakSet<object>();
+  /** Packets that go nowhere, or went where they go: the library only acknowledges them. */
+  readonly #finished = new WeakSet<object>();
+  readonly #publish: Publish;
+  /** The last message each client was given: filters that overlap are one subscriber. */
+  readonly #lastCounter = new WeakMap<Client, number>();
+  #isForQos0 = false;
   readonly #log = roomLogger("edge", "mqtt");
   #ids = new Map<string, Client>();
 
@@ -64,10 +96,12 @@ export class Broker {
     this.#acl = new Acl(options.config.acl);
     const { queuedMessages } = options.config.limits;
     this.#sessions = new Sessions({
+      ...options,
       limits: { queuedMessages },
-      counters: options.counters,
       isOnline: (id) => this.#ids.has(id),
-      maySubscribe: (client, filter) => this.#acl.maySubscribe(this.#who(client), filter),
+      who: (client) => this.#who(client),
+      maySubscribe: (who, filter) => this.#acl.maySubscribe(who, filter),
+      canTake: async (client) => await this.#bySocket.get(client.conn)?.canTake() ?? false,
     });
     this.#aedes = new Aedes({
       persistence: this.#sessions.persistence(),
@@ -75,6 +109,7 @@ export class Broker {
       connectTimeout: CONNECT_MS,
       maxInflightInbound: IN_FLIGHT_MAX,
       maxTopicLevels: TOPIC_LEVELS_MAX,
+      preConnect: (client, packet, done) => done(null, this.#speaks(client, packet)),
       authenticate: (client, user, password, done) => {
         void this.#authenticate(client, user ?? "", password).then(
           () => done(null, true),
@@ -85,7 +120,9 @@ export class Broker {
       authorizePublish: (client, packet, done) => this.#onPublish(client, packet, done),
       authorizeForward: (client, packet) => this.#forward(client, packet),
     });
-    this.#skipForbidden();
+    const inside = this.#aedes as unknown as AedesInside; // not in its types
+    this.#publish = inside.publish.bind(this.#aedes);
+    inside.publish = (packet, client, done) => this.#publishOnce(packet, client, done);
     this.#listen();
   }
 
@@ -115,11 +152,14 @@ export class Broker {
     });
     this.#connections.add(connection);
     this.#bySocket.set(socket, connection);
-    this.#aedes.handle(socket);
+    this.#adjust(this.#aedes.handle(socket));
   }
 
-  /** From the node itself; resolves when all who are there have been written to, or rejects. */
-  async publish(topic: string, payload: string | Uint8Array): Promise<void> {
+  /**
+   * From the node itself; resolves when all who are there have been written to, or rejects. With
+   * `isKept` also those who are away will get it, whatever happens here.
+   */
+  async publish(topic: string, payload: string | Uint8Array, isKept = false): Promise<void> {
     const { counters } = this.#options;
     counters.messages.out++;
     const packet = {
@@ -130,21 +170,52 @@ export class Broker {
       retain: false,
       dup: false,
     };
-    await this.#deliveries.deliver(
-      topic.length + payload.length,
-      (done) => this.#aedes.publish(packet, done),
-    );
+    await this.#deliveries.deliver(topic.length + payload.length, (done) => {
+      if (!isKept) return this.#publish(packet, undefined, done);
+      void this.#publishKept(packet, undefined).then(() => done(), done);
+    });
   }
 
   async close(): Promise<void> {
     for (const connection of this.#connections) connection.end();
     this.#deliveries.close();
     await new Promise<void>((resolve) => this.#aedes.close(() => resolve()));
+    await this.#sessions.close();
+  }
+
+  /** Version 5 has a refusal of its own; the library refuses whatever else it does not know. */
+  #speaks(client: Client, { protocolVersion }: { protocolVersion?: number }): boolean {
+    if (protocolVersion !== 5) return true;
+    this.#options.counters.drop("protocol");
+    this.#bySocket.get(client.conn)?.refuse(REFUSED_V5);
+    return false;
+  }
+
+  /**
+   * The library tells overlapping filters by numbers that must rise, which they need not: here they
+   * are told in `#forward`, which also has to know what goes out as QoS 0.
+   */
+  #adjust(client: Client): void {
+    type Deliver = (packet: object, done: () => void) => void;
+    const inside = client as unknown as { duplicates: object; deliver0: Deliver }; // not in types
+    const { id } = this.#aedes as unknown as AedesInside; // not in its types
+    Object.defineProperty(inside.duplicates, id, { get: () => 0, set: () => {} });
+    const deliver0 = inside.deliver0;
+    inside.deliver0 = (packet, done) => {
+      this.#isForQos0 = true;
+      try {
+        deliver0(packet, done);
+      } finally {
+        this.#isForQos0 = false;
+      }
+    };
   }
 
   async #authenticate(client: Client, user: string, password?: Uint8Array): Promise<void> {
     const { users, counters } = this.#options;
-    if (client.id.length > CLIENT_ID_CHARS_MAX) throw refusal(2, "client id too long");
+    if (client.id.length > CLIENT_ID_CHARS_MAX || client.id.includes("\0")) {
+      throw refusal(2, "client id too long, or with NUL");
+    }
     if (!client.clean && !this.#sessions.hasRoom(client.id)) {
       counters.drop("too_many_sessions");
       throw refusal(3, "too many sessions");
@@ -180,15 +251,13 @@ export class Broker {
     return null;
   }
 
-  #onPublish(
-    client: Client | null,
-    packet: { topic: string; payload: string | Uint8Array },
-    done: (error?: Error | null) => void,
-  ): void {
+  #onPublish(client: Client | null, packet: Packet, done: Done): void {
     const { counters, take, onForbidden } = this.#options;
     const { topic } = packet;
     const isTooLong = topic.length > TOPIC_CHARS_MAX;
     if (!client || isTooLong) return done(isTooLong ? new Error("topic is too long") : null);
+    // it came before; the library says so again
+    if (packet.qos === 2 && this.#sessions.hasReceived(client, packet.messageId)) return done(null);
     counters.messages.in++;
     const payload = typeof packet.payload === "string"
       ? new TextEncoder().encode(packet.payload)
@@ -197,33 +266,81 @@ export class Broker {
     const isReserved = topic.startsWith("$SYS/");
     if (isReserved || !this.#acl.mayPublish(message.who, topic)) {
       counters.drop("forbidden");
-      this.#forbidden.add(packet);
+      this.#finished.add(packet);
       if (!isReserved) onForbidden(message);
       return done(null); // 3.1.1 knows no other way to tell but to cut the connection
     }
     const taken = take(message).catch((error) =>
       this.#log.warn("Message was not taken", { topic, error: errorChain(error) })
     );
-    void this.#bySocket.get(client.conn)?.inOrder(taken).then(() => done(null));
+    const connection = this.#bySocket.get(client.conn);
+    void connection?.inOrder(taken).then(() => {
+      // the library would acknowledge first; a will is nobody's to acknowledge
+      if (packet.qos !== 1 || packet.cmd !== "publish") return done(null);
+      const kept = connection.keptInOrder(this.#publishKept(packet, client));
+      return kept.then(() => {
+        this.#finished.add(packet);
+        done(null);
+      }, (error) => this.#notKept(error, done));
+    });
+  }
+
+  /** Called by the library for what was let through. */
+  #publishOnce(packet: Packet, client: Client | undefined, done: Done): void {
+    if (this.#finished.has(packet)) return done();
+    if (!client || packet.qos !== 2 || packet.cmd !== "publish") {
+      return this.#publish(packet, client, done);
+    }
+    void this.#publishKept(packet, client).then(() => this.#sessions.keepReceived(client)).then(
+      () => done(),
+      (error) => {
+        this.#sessions.forgetReceived(client, packet.messageId);
+        this.#notKept(error, done);
+      },
+    );
+  }
+
+  /** Its sender has no acknowledgement, and sends it again on its next connection. */
+  #notKept(error: unknown, done: Done): void {
+    this.#options.counters.drop("not_stored");
+    done(new Error("not stored", { cause: error }));
+  }
+
+  /** Resolves when it may be acknowledged. */
+  async #publishKept(packet: Packet, client: Client | undefined): Promise<void> {
+    const inside = this.#aedes as unknown as AedesInside; // not in its types
+    const counter = ++inside.counter;
+    const { kept, passed } = this.#sessions.expect(counter, client?.id);
+    const failed = Promise.withResolvers<void>();
+    const numbered = Object.assign(packet, { brokerId: inside.id, brokerCounter: counter });
+    this.#publish(numbered, client, (error) => {
+      if (error) failed.reject(error);
+      passed();
+    });
+    void kept.then(failed.resolve, failed.reject);
+    await failed.promise;
   }
 
   #forward(client: Client, packet: AedesPublishPacket): AedesPublishPacket | null {
+    const { messageId } = packet as Packet;
+    if (messageId !== undefined) return packet; // a session is caught up with, at its pace
+    const counter = packet.brokerCounter ?? 0;
+    const isForSession = packet.qos > 0 && !client.clean && packet.brokerId !== null;
+    if (this.#lastCounter.get(client) === counter) return null;
+    // another of its filters gets it the better way
+    if (this.#isForQos0 && isForSession && this.#sessions.waitsFor(client, counter)) return null;
+    this.#lastCounter.set(client, counter);
     const connection = this.#bySocket.get(client.conn);
-    if (!connection?.isSlow) return packet;
-    this.#options.counters.drop("slow_client");
-    // a message that must arrive waits in the session, if there is one, until it is back
-    if (packet.qos > 0) connection.end();
-    return packet.qos > 0 ? packet : null;
-  }
-
-  /** What is forbidden is acknowledged, and goes nowhere. */
-  #skipForbidden(): void {
-    const publish = this.#aedes.publish.bind(this.#aedes) as unknown as Publish;
-    const guarded: Publish = (packet, client, done) => {
-      if (this.#forbidden.has(packet)) done();
-      else publish(packet, client, done);
-    };
-    Object.assign(this.#aedes, { publish: guarded });
+    if (!connection || connection.isSlow) {
+      this.#options.counters.drop("slow_client");
+      // a message that must arrive waits in the session, if there is one, until it is back
+      if (packet.qos > 0) connection?.end();
+      return null;
+    }
+    if (!isForSession) return packet;
+    const sent = this.#sessions.sendNow(client, counter);
+    if (sent === "later") return null;
+    return sent === "none" ? packet : Object.assign(packet, sent);
   }
 
   #listen(): void {
@@ -231,6 +348,7 @@ export class Broker {
     aedes.on("clientReady", (client: Client) => this.#ids.set(client.id, client));
     aedes.on("clientDisconnect", (client: Client) => {
       if (this.#ids.get(client.id) === client) this.#ids.delete(client.id);
+      if (!this.#ids.has(client.id)) this.#sessions.left(client.id);
     });
     const failed = (client: Client, error: Error) => {
       this.#log.debug("MQTT connection failed", { client: client.id, error: errorChain(error) });

@@ -6,6 +6,7 @@ import { connectAsync, type IClientOptions, type MqttClient } from "mqtt";
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import { SystemClock } from "../../shared/clock.ts";
 import { SeededRandom } from "../../shared/random.ts";
+import { MemoryStore } from "../../shared/store/memory_store.ts";
 import { until } from "../../tests/support/until.ts";
 import { edgeConfigSchema } from "../config.ts";
 import type { Published } from "./broker.ts";
@@ -16,6 +17,7 @@ import { formatUser } from "./passwords.ts";
 class Bench implements AsyncDisposable {
   readonly counters = new Counters();
   readonly taken: Published[] = [];
+  readonly store = new MemoryStore();
   readonly forbidden: Published[] = [];
   readonly broker: EmbeddedBroker;
   take: (message: Published) => Promise<void> = () => Promise.resolve();
@@ -31,6 +33,8 @@ class Bench implements AsyncDisposable {
         this.taken.push(message);
       },
       onForbidden: (message) => this.forbidden.push(message),
+      store: this.store,
+      sparing: () => false,
       counters: this.counters,
       clock: new SystemClock(),
       random: new SeededRandom(1),
@@ -61,6 +65,7 @@ class Bench implements AsyncDisposable {
   async [Symbol.asyncDispose](): Promise<void> {
     for (const client of this.#clients) await client.endAsync(true);
     await this.#scope[Symbol.asyncDispose]();
+    await this.store.close();
   }
 }
 

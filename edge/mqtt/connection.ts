@@ -9,6 +9,10 @@ import { PacketScanner, RateGauge, type RateLimits } from "./guard.ts";
 
 /** What may wait for a client that does not read. */
 const UNREAD_BYTES_MAX = 1024 * 1024;
+/** Beyond it a session that is caught up with waits until all is read. */
+const CATCH_UP_BYTES = 128 * 1024;
+/** For the refusal to reach who hears it. */
+const REFUSAL_MS = 2_000;
 
 export interface ConnectionOptions {
   limits: RateLimits;
@@ -25,6 +29,7 @@ export class Connection {
   readonly #gauge: RateGauge;
   readonly #closed = new AbortController();
   #lastTaken: Promise<void> = Promise.resolve();
+  #lastKept: Promise<void> = Promise.resolve();
   #isWaiting = false;
   #willLook = false;
 
@@ -63,6 +68,39 @@ export class Connection {
   inOrder(work: Promise<void>): Promise<void> {
     this.#lastTaken = this.#lastTaken.then(() => work);
     return this.#lastTaken;
+  }
+
+  /** The same for what is kept, which takes longer; rejects once one was not. */
+  keptInOrder(work: Promise<void>): Promise<void> {
+    const before = this.#lastKept;
+    this.#lastKept = work.then(() => before);
+    return this.#lastKept;
+  }
+
+  /** Resolves when the client has read most of what was written to it; false when it is gone. */
+  async canTake(): Promise<boolean> {
+    const { signal } = this.#closed;
+    while (!signal.aborted && this.#socket.writableLength > CATCH_UP_BYTES) {
+      await new Promise<void>((resolve) => {
+        const done = () => {
+          signal.removeEventListener("abort", done);
+          this.#socket.off("drain", done);
+          resolve();
+        };
+        signal.addEventListener("abort", done, { once: true });
+        this.#socket.once("drain", done);
+      });
+    }
+    return !signal.aborted;
+  }
+
+  /** Says something last. */
+  refuse(bytes: Uint8Array): void {
+    this.#socket.end(bytes);
+    void this.#options.clock.sleep(REFUSAL_MS, this.#closed.signal).then(
+      () => this.end(),
+      () => {}, // it is gone
+    );
   }
 
   end(): void {

@@ -9,6 +9,8 @@ export type DropReason =
   | "forbidden"
   | "slow_client"
   | "session_queue_full"
+  | "session_message_lost"
+  | "not_stored"
   | "too_many_subscriptions"
   | "too_many_sessions"
   | "retained_full"
@@ -16,7 +18,8 @@ export type DropReason =
   | "not_taken"
   | "broker_stalled"
   | "broker_queue_full"
-  | "external_queue_full";
+  | "external_queue_full"
+  | "external_stalled";
 
 export class Counters {
   readonly messages = { in: 0, out: 0 };

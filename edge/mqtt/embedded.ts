@@ -18,7 +18,9 @@ import type { Broker, BrokerOptions } from "./broker.ts";
 import { Users } from "./passwords.ts";
 import type { BrokerState } from "./port.ts";
 
-export interface EmbeddedOptions extends Pick<BrokerOptions, "take" | "onForbidden" | "counters"> {
+type OfBroker = "take" | "onForbidden" | "store" | "sparing" | "counters";
+
+export interface EmbeddedOptions extends Pick<BrokerOptions, OfBroker> {
   config: MqttConfig;
   clock: Clock;
   random: Random;
@@ -74,8 +76,8 @@ export class EmbeddedBroker {
   }
 
   /** When the broker is down nobody is there to miss it. */
-  async publish(topic: string, payload: string | Uint8Array): Promise<void> {
-    await this.#broker?.publish(topic, payload);
+  async publish(topic: string, payload: string | Uint8Array, isKept = false): Promise<void> {
+    await this.#broker?.publish(topic, payload, isKept);
   }
 
   async #serve(signal: AbortSignal): Promise<void> {
@@ -109,11 +111,10 @@ export class EmbeddedBroker {
 
   async #open(): Promise<Broker> {
     const { Broker } = await import("./broker.ts");
-    const { config, take, onForbidden, counters, clock } = this.#options;
-    const users = config.usersFile === "" ? undefined : new Users(config.usersFile);
+    const { usersFile } = this.#options.config;
+    const users = usersFile === "" ? undefined : new Users(usersFile);
     await users?.load();
-    const base = { config, take, onForbidden, counters, clock };
-    return await Broker.open(users ? { ...base, users } : base);
+    return await Broker.open(users ? { ...this.#options, users } : this.#options);
   }
 
   #warnIfOpen(address: string): void {

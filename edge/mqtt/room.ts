@@ -17,6 +17,7 @@ import { DeviceNames } from "./device_names.ts";
 import { EmbeddedBroker } from "./embedded.ts";
 import { errorResult } from "./answers.ts";
 import { ExternalBroker } from "./external.ts";
+import type { BrokerStore } from "./kept_rows.ts";
 import { Follower, type FollowerOptions } from "./follower.ts";
 import type { AppMessage, EventBus, MqttCounts, MqttFacts, MqttStatus } from "./port.ts";
 import { deviceTopic, filterProblem, parseRequest } from "./topics.ts";
@@ -30,6 +31,10 @@ export interface MqttRoomOptions {
   /** Notified when there are devices. */
   twinsChanges: Changes;
   intents: Pick<Intents, "setTwin">;
+  /** For what the embedded broker keeps. */
+  store: BrokerStore;
+  /** True while the disk is to be spared. */
+  sparing: () => boolean;
   clock: Clock;
   random: Random;
 }
@@ -51,7 +56,8 @@ export class MqttRoom implements EventBus, MqttFacts {
 
   constructor(options: MqttRoomOptions) {
     this.#options = options;
-    const { config, nodeName, twins, twinsChanges, intents, clock, random } = options;
+    const { config, nodeName, twins, twinsChanges, intents, store, sparing, clock, random } =
+      options;
     const names = new DeviceNames();
     const counters = this.#counters;
     const onChange = () => this.changes.notify();
@@ -66,6 +72,8 @@ export class MqttRoom implements EventBus, MqttFacts {
         take: (message) =>
           this.#take(message, (topic, text) => this.#embedded!.publish(topic, text)),
         onForbidden: (message) => this.#refuse(message),
+        store,
+        sparing,
         counters,
         clock,
         random,
@@ -146,7 +154,7 @@ export class MqttRoom implements EventBus, MqttFacts {
       throw new AppError("unavailable", "Cannot publish: mqtt.mode is off");
     }
     await Promise.all([
-      this.#embedded?.publish(topic, payload),
+      this.#embedded?.publish(topic, payload, true),
       this.#external?.publish(topic, payload, signal),
     ]);
   }

@@ -1,160 +1,298 @@
 /**
- * What the embedded broker holds for clients that are away, within bounds: the library's memory has
- * none. Messages beyond a queue's bound are dropped, the new ones, and counted.
+ * What the embedded broker holds for clients that are away, on disk and within bounds: the
+ * library's own memory, of which only the matching of subscriptions is used, has neither. A
+ * publication is *kept* when each session it is for has acknowledged it or has it on disk, and what
+ * is retained is on disk; `expect` tells when.
  */
+import { Buffer } from "node:buffer";
+import { Readable } from "node:stream";
 import type { Client, Subscription } from "aedes";
 import memory from "aedes-persistence";
+import type { Clock } from "../../shared/clock.ts";
+import { AppError } from "../../shared/errors.ts";
+import type { Who } from "./acl.ts";
 import type { Counters } from "./counters.ts";
+import type { BrokerStore, Message } from "./kept_rows.ts";
+import { Received } from "./received.ts";
+import { Retained } from "./retained.ts";
+import { SessionQueues } from "./session_queues.ts";
+import { PACKET_IDS } from "./session_queue.ts";
+import { SessionTable } from "./session_table.ts";
 
-export interface SessionLimits {
-  /** Messages kept for one client that is away. */
-  queuedMessages: number;
-}
-
-const SESSIONS_MAX = 1_000;
-const QUEUED_BYTES_MAX = 16 * 1024 * 1024;
-const RETAINED_MAX = 10_000;
-const RETAINED_BYTES_MAX = 8 * 1024 * 1024;
-/** One that is there acknowledges soon; its queue may be so many times longer. */
-const ONLINE_FACTOR = 4;
-
-interface Stored {
+/** A packet as the library hands it on. */
+interface Packet {
+  cmd: string;
   topic: string;
   payload: string | Uint8Array;
+  qos: 0 | 1 | 2;
+  brokerCounter: number;
+  messageId?: number;
 }
 
-/** The part of the library's memory that is held to bounds; each returns a promise. */
-interface Memory {
-  storeRetained(packet: Stored): Promise<void>;
-  addSubscriptions(client: Client, subs: Subscription[]): Promise<void>;
-  cleanSubscriptions(client: Client): Promise<void>;
-  outgoingEnqueue(sub: { clientId: string }, packet: Stored): Promise<void>;
-  outgoingEnqueueCombi(subs: { clientId: string }[], packet: Stored): Promise<void>;
-  outgoingClearMessageId(client: Client, packet: object): Promise<Stored | undefined>;
-  outgoingStream(client: Client): AsyncIterable<Stored>;
+interface Subscriber {
+  clientId: string;
+  qos: number;
 }
 
-interface Queue {
-  messages: number;
-  bytes: number;
+/** The part of the library's memory that is used: it matches subscriptions, and holds wills. */
+interface Matching {
+  addSubscriptions(client: { id: string }, subs: readonly Subscription[]): Promise<void>;
+  removeSubscriptions(client: { id: string }, topics: readonly string[]): Promise<void>;
+  cleanSubscriptions(client: { id: string }): Promise<void>;
+  setup(broker: object): Promise<void>;
 }
 
 export interface SessionOptions {
-  limits: SessionLimits;
+  limits: { queuedMessages: number };
+  store: BrokerStore;
+  clock: Clock;
   counters: Counters;
+  /** True while the disk is to be spared. */
+  sparing: () => boolean;
   isOnline: (clientId: string) => boolean;
+  who: (client: Client) => Who;
   /** A subscription that was refused is not kept either. */
-  maySubscribe: (client: Client, filter: string) => boolean;
+  maySubscribe: (who: Who, filter: string) => boolean;
+  /** False when the client is gone; waits while it does not read. */
+  canTake: (client: Client) => Promise<boolean>;
+}
+
+interface Gate {
+  by: string | undefined;
+  waits: Promise<void>[];
+  passed: () => void;
 }
 
 export class Sessions {
   readonly #options: SessionOptions;
-  readonly #sessions = new Set<string>();
-  readonly #queues = new Map<string, Queue>();
-  readonly #retained = new Map<string, number>();
-  #queuedBytes = 0;
-  #retainedBytes = 0;
+  readonly #table: SessionTable;
+  readonly #received: Received;
+  readonly #retained: Retained;
+  /** By the broker's number of the message. */
+  readonly #gates = new Map<number, Gate>();
+  #queues: SessionQueues | undefined;
 
+  /** Reads what is on disk; queues come with the broker that counts their messages. */
   constructor(options: SessionOptions) {
     this.#options = options;
+    this.#table = new SessionTable(options.store);
+    this.#received = new Received(options.store);
+    this.#retained = new Retained(options);
   }
 
   /** May `clientId` have a session that outlives its connection? */
   hasRoom(clientId: string): boolean {
-    return this.#sessions.has(clientId) || this.#sessions.size < SESSIONS_MAX;
+    return this.#table.hasRoom(clientId);
   }
 
-  /** The library's memory, with these bounds in front. */
+  counts(): { sessions: number; queued: number; retained: number } {
+    const queued = this.#queues?.size ?? 0;
+    return { sessions: this.#table.size, queued, retained: this.#retained.size };
+  }
+
+  /**
+   * To be called before the message is published under this number. `kept` resolves when it may be
+   * acknowledged and rejects when it must not; `passed` is for one that went to no session.
+   */
+  expect(counter: number, by?: string): { kept: Promise<void>; passed: () => void } {
+    const { promise, resolve } = Promise.withResolvers<void>();
+    const gate: Gate = { by, waits: [], passed: resolve };
+    this.#gates.set(counter, gate);
+    const kept = promise.then(() => {
+      this.#gates.delete(counter);
+      if (gate.waits.length > 0) return Promise.all(gate.waits).then(() => {});
+    });
+    return { kept, passed: resolve };
+  }
+
+  /** Is this packet of QoS 2 one that came already? */
+  hasReceived(client: Client, packetId: number | undefined): boolean {
+    return packetId !== undefined && this.#received.has(client, packetId);
+  }
+
+  /** One that was not taken shall come again. */
+  forgetReceived(client: Client, packetId: number | undefined): void {
+    if (packetId !== undefined) this.#received.forget(client, packetId);
+  }
+
+  /** Before a packet of QoS 2 is acknowledged. */
+  async keepReceived(client: Client): Promise<void> {
+    await this.#received.keep(client);
+  }
+
+  /**
+   * What a message of QoS 1 or 2 goes out with to a session now; "later" when it waits its turn or
+   * went already, "none" when it waits for nobody here.
+   */
+  sendNow(client: Client, counter: number): { messageId: number; qos: 1 | 2 } | "later" | "none" {
+    const queues = this.#queues;
+    if (!queues?.has(client.id, counter)) return queues?.isFull(client.id) ? "later" : "none";
+    const entry = queues.sendNow(client.id, counter, () => wantedId(client));
+    return entry?.packetId === undefined ? "later" : { messageId: entry.packetId, qos: entry.qos };
+  }
+
+  /** True when a session waits for it. */
+  waitsFor(client: Client, counter: number): boolean {
+    return this.#queues?.has(client.id, counter) ?? false;
+  }
+
+  /** Its connection is gone. */
+  left(clientId: string): void {
+    this.#queues?.left(clientId);
+  }
+
+  /** Whatever is not on disk is written. */
+  async close(): Promise<void> {
+    await this.#retained.close();
+    await this.#queues?.close();
+  }
+
+  /** As the library asks for it. */
   persistence(): object {
     // its types tell of callbacks and of no function; it has promises and is one
-    const inner = (memory as unknown as () => Memory)();
-    const clear = inner.outgoingClearMessageId.bind(inner);
-    const enqueue = inner.outgoingEnqueueCombi.bind(inner);
-    const storeRetained = inner.storeRetained.bind(inner);
-    const addSubscriptions = inner.addSubscriptions.bind(inner);
-    const cleanSubscriptions = inner.cleanSubscriptions.bind(inner);
-    const { maySubscribe } = this.#options;
-    return Object.assign(inner, {
-      storeRetained: async (packet: Stored) => {
-        if (this.#keepsRetained(packet)) await storeRetained(packet);
-      },
+    const inner = (memory as unknown as () => Matching)();
+    const matching: Matching = {
+      setup: inner.setup.bind(inner),
+      addSubscriptions: inner.addSubscriptions.bind(inner),
+      removeSubscriptions: inner.removeSubscriptions.bind(inner),
+      cleanSubscriptions: inner.cleanSubscriptions.bind(inner),
+    };
+    return Object.assign(
+      inner,
+      // the library looks at the name of its kind
+      { setup: async (broker: { counter: number }) => await this.#setup(broker, matching) },
+      this.#subscriptions(matching),
+      this.#outgoing(),
+      this.#incoming(),
+    );
+  }
+
+  async #setup(broker: { counter: number }, matching: Matching): Promise<void> {
+    const { limits: { queuedMessages }, maySubscribe } = this.#options;
+    await matching.setup(broker);
+    const nextCounter = () => ++broker.counter;
+    const options = { ...this.#options, queuedMessages, nextCounter };
+    this.#queues = new SessionQueues(options, (client) => this.#table.has(client));
+    for (const { who, filters } of this.#table.all()) {
+      const allowed = filters.filter(({ topic }) => maySubscribe(who, topic));
+      await matching.addSubscriptions({ id: who.client }, allowed as Subscription[]); // 0 to 2
+    }
+  }
+
+  #subscriptions(matching: Matching) {
+    const { who, maySubscribe } = this.#options;
+    return {
       addSubscriptions: async (client: Client, subs: Subscription[]) => {
-        this.#sessions.add(client.id);
-        await addSubscriptions(client, subs.filter(({ topic }) => maySubscribe(client, topic)));
+        const asked = who(client);
+        const allowed = subs.filter(({ topic }) => maySubscribe(asked, topic));
+        if (!this.#table.hasRoom(client.id)) {
+          this.#options.counters.drop("too_many_sessions");
+          throw new AppError("exhausted", "too many sessions");
+        }
+        await this.#table.add(asked, allowed);
+        await matching.addSubscriptions(client, allowed);
       },
-      outgoingEnqueue: async (sub: { clientId: string }, packet: Stored) => {
-        await enqueue(this.#accepting([sub], packet), packet);
-      },
-      outgoingEnqueueCombi: async (subs: { clientId: string }[], packet: Stored) => {
-        await enqueue(this.#accepting(subs, packet), packet);
-      },
-      outgoingClearMessageId: async (client: Client, packet: object) => {
-        const cleared = await clear(client, packet);
-        if (cleared) this.#left(client.id, cleared);
-        return cleared;
+      removeSubscriptions: async (client: Client, topics: string[]) => {
+        await this.#table.remove(client.id, topics);
+        await matching.removeSubscriptions(client, topics);
       },
       // a session begins anew: what was kept for the old one is not for it
       cleanSubscriptions: async (client: Client) => {
-        this.#sessions.delete(client.id);
-        for await (const packet of inner.outgoingStream(client)) await clear(client, packet);
-        this.#forget(client.id);
-        await cleanSubscriptions(client);
+        this.#queues?.clear(client.id);
+        await this.#table.clear(client.id);
+        await matching.cleanSubscriptions(client);
       },
-    });
+    };
   }
 
-  #accepting(subs: { clientId: string }[], packet: Stored): { clientId: string }[] {
-    const bytes = sizeOf(packet);
-    return subs.filter(({ clientId }) => {
-      const { limits, isOnline, counters } = this.#options;
-      const queue = this.#queues.get(clientId) ?? { messages: 0, bytes: 0 };
-      const most = limits.queuedMessages * (isOnline(clientId) ? ONLINE_FACTOR : 1);
-      if (queue.messages >= most || this.#queuedBytes + bytes > QUEUED_BYTES_MAX) {
-        counters.drop("session_queue_full");
-        return false;
+  #outgoing() {
+    const enqueue = (subs: readonly Subscriber[], packet: Packet): Promise<void> => {
+      const gate = this.#gates.get(packet.brokerCounter);
+      const targets = targetsOf(subs, packet.qos);
+      if (targets.size > 0) {
+        const message = messageOf(packet);
+        const kept = this.#queues?.enqueue(targets, {
+          counter: packet.brokerCounter,
+          message,
+          by: gate?.by,
+        });
+        gate?.waits.push(...kept ?? []);
       }
-      queue.messages++;
-      queue.bytes += bytes;
-      this.#queuedBytes += bytes;
-      this.#queues.set(clientId, queue);
-      return true;
-    });
+      gate?.passed();
+      return Promise.resolve();
+    };
+    return {
+      storeRetained: (packet: Packet): Promise<void> => {
+        const { topic, qos, payload } = messageOf(packet);
+        // what the library read is part of something larger
+        const kept = this.#retained.keep({ topic, qos, payload: Buffer.from(payload) });
+        void kept?.catch(() => {}); // for those who do not ask
+        if (kept) this.#gates.get(packet.brokerCounter)?.waits.push(kept);
+        return Promise.resolve();
+      },
+      createRetainedStreamCombi: (filters: string[]) => Readable.from(this.#retainedFor(filters)),
+      createRetainedStream: (filter: string) => Readable.from(this.#retainedFor([filter])),
+      outgoingEnqueue: (sub: { clientId: string }, packet: Packet) =>
+        enqueue([{ ...sub, qos: packet.qos }], packet),
+      outgoingEnqueueCombi: enqueue,
+      outgoingUpdate: async (client: Client, packet: Packet) => {
+        await this.#queues?.update(client.id, packet);
+      },
+      outgoingClearMessageId: (client: Client, { messageId }: Packet) => {
+        // without one the library gives up on what the session has yet to get
+        if (messageId !== undefined) this.#queues?.acknowledge(client.id, messageId);
+        return Promise.resolve();
+      },
+      outgoingStream: (client: Client) => {
+        if (client.clean || !this.#queues) return Readable.from([]);
+        return Readable.from(this.#queues.catchUp({
+          id: client.id,
+          wantedId: () => wantedId(client),
+          canTake: () => this.#options.canTake(client),
+        }));
+      },
+    };
   }
 
-  #left(clientId: string, packet: Stored): void {
-    const queue = this.#queues.get(clientId);
-    if (!queue) return;
-    const bytes = Math.min(sizeOf(packet), queue.bytes);
-    queue.messages--;
-    queue.bytes -= bytes;
-    this.#queuedBytes -= bytes;
-    if (queue.messages <= 0) this.#forget(clientId);
+  #incoming() {
+    return {
+      incomingStorePacket: (client: Client, { messageId = 0 }: Packet) =>
+        Promise.try(() => this.#received.add(client, messageId)),
+      incomingGetPacket: (client: Client, { messageId = 0 }: Packet) => {
+        if (this.#received.has(client, messageId)) return Promise.resolve({ messageId });
+        return Promise.reject(new AppError("not_found", "no such packet"));
+      },
+      incomingDelPacket: (client: Client, { messageId = 0 }: Packet) =>
+        this.#received.release(client, messageId),
+      cleanIncoming: (client: Client) => this.#received.clear(client.id),
+    };
   }
 
-  #forget(clientId: string): void {
-    this.#queuedBytes -= this.#queues.get(clientId)?.bytes ?? 0;
-    this.#queues.delete(clientId);
-  }
-
-  #keepsRetained(packet: Stored): boolean {
-    const before = this.#retained.get(packet.topic);
-    const isRemoval = packet.payload.length === 0;
-    const bytes = isRemoval ? 0 : sizeOf(packet);
-    const after = this.#retainedBytes - (before ?? 0) + bytes;
-    const isFull = (before === undefined && this.#retained.size >= RETAINED_MAX) ||
-      after > RETAINED_BYTES_MAX;
-    if (!isRemoval && isFull) {
-      this.#options.counters.drop("retained_full");
-      return false;
+  *#retainedFor(filters: readonly string[]) {
+    for (const { topic, payload, qos } of this.#retained.matching(filters)) {
+      yield { cmd: "publish", topic, payload, qos, retain: true };
     }
-    this.#retainedBytes = after;
-    if (isRemoval) this.#retained.delete(packet.topic);
-    else this.#retained.set(packet.topic, bytes);
-    return true;
   }
 }
 
-function sizeOf({ topic, payload }: Stored): number {
-  // 64: what a packet costs beside its bytes, roughly
-  return (topic?.length ?? 0) + (payload?.length ?? 0) + 64;
+/** One for each client, however many of its filters match. */
+function targetsOf(subs: readonly Subscriber[], qos: number): Map<string, 1 | 2> {
+  const targets = new Map<string, 1 | 2>();
+  for (const { clientId, qos: granted } of subs) {
+    const both = Math.min(granted, qos) === 2 ? 2 : 1;
+    targets.set(clientId, both === 2 ? 2 : targets.get(clientId) ?? 1);
+  }
+  return targets;
+}
+
+function messageOf({ topic, payload, qos }: Packet): Message {
+  return { topic, payload: typeof payload === "string" ? Buffer.from(payload) : payload, qos };
+}
+
+/** The packet id the library would use next; it counts on for what is in no queue. */
+function wantedId(client: Client): number {
+  const counting = client as unknown as { _nextId: number }; // not in its types
+  const id = counting._nextId;
+  counting._nextId = id >= PACKET_IDS ? 1 : id + 1;
+  return id;
 }

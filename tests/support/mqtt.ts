@@ -41,6 +41,8 @@ export class MqttNode implements AsyncDisposable {
       twins,
       twinsChanges: new Changes(),
       intents,
+      store,
+      sparing: () => false,
       clock,
       random,
     });
