@@ -6,9 +6,10 @@
  *
  *     file:  good -> suspect (may be half written) -> broken (told) -> good
  */
+import { createHash } from "node:crypto";
 import { Changes } from "../../../shared/async/wakeup.ts";
 import { type Clock, toTime } from "../../../shared/clock.ts";
-import { errorChain } from "../../../shared/errors.ts";
+import { AppError, errorChain } from "../../../shared/errors.ts";
 import { writeFileAtomic } from "../../../shared/files.ts";
 import { isJsonObject } from "../../../shared/json/json.ts";
 import type { Pod } from "../../../shared/k8s/types.ts";
@@ -186,7 +187,8 @@ export class StaticFolder {
       [...this.#entries].flatMap(([name, { text, pod }]) => (pod ? [[name, text]] : [])),
     );
     try {
-      await writeFileAtomic(this.#options.cacheFile, JSON.stringify({ version: 1, files }), 0o600);
+      const text = JSON.stringify({ version: 1, sum: sumOf(files), files });
+      await writeFileAtomic(this.#options.cacheFile, text, 0o600);
     } catch (error) {
       this.#log.warn("Cannot keep static pods", { error: errorChain(error) });
     }
@@ -196,16 +198,34 @@ export class StaticFolder {
     const { cacheFile, nodeName } = this.#options;
     try {
       const cache: unknown = JSON.parse(await Deno.readTextFile(cacheFile));
-      const files = isJsonObject(cache) && isJsonObject(cache.files) ? cache.files : {};
-      for (const [name, text] of Object.entries(files)) {
-        if (typeof text !== "string") continue;
+      for (const [name, text] of filesOf(cache)) {
         const pod = parseStaticPod({ name, text, writtenAt: "" }, nodeName);
         this.#entries.set(name, { print: "", state: "good", text, pod });
       }
       if (this.#entries.size > 0) this.changes.notify();
     } catch (error) {
       if (error instanceof Deno.errors.NotFound) return;
-      this.#log.warn("Cannot read what was kept of static pods", { error: errorChain(error) });
+      this.#log.warn("Cannot read what was kept of static pods", {
+        file: cacheFile,
+        error: errorChain(error),
+      });
     }
   }
+}
+
+/** Of what was kept: a flipped bit would make another pod, beside the one that runs. */
+function sumOf(files: unknown): string {
+  return createHash("sha256").update(JSON.stringify(files)).digest("hex");
+}
+
+/** Files as they were kept, also by versions that kept no sum; throws where they are damaged. */
+function filesOf(cache: unknown): [string, string][] {
+  if (!isJsonObject(cache) || !isJsonObject(cache.files)) throw new AppError("invalid", "no files");
+  const { sum, files } = cache;
+  if (sum !== undefined && sum !== sumOf(files)) {
+    throw new AppError("invalid", "it fails its checksum");
+  }
+  return Object.entries(files).filter((entry): entry is [string, string] =>
+    typeof entry[1] === "string"
+  );
 }

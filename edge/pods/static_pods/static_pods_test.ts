@@ -172,6 +172,38 @@ Deno.test("a folder that is away ends nothing; after a restart its pods still ru
   assert(world.events().every((m) => m.startsWith("Cannot read folder of static pods")));
 });
 
+Deno.test("what was kept and is damaged starts no other pod, and ends none", async () => {
+  await using world = await StaticWorld.start({ "web.yaml": manifest("web") }, "cloud-1");
+  await world.runs("web-edge-1");
+  const { node } = world;
+  await Deno.rename(node.staticDir!, `${node.staticDir}.away`);
+  const kept = `${node.dir}/static-pods.json`;
+  const whole = await Deno.readTextFile(kept);
+  const containers = [...node.world.containers.keys()];
+  for (const left of [whole.replace("sleep 5", "sleep 4"), whole.slice(0, 90), "", "null"]) {
+    await node.stopAgent();
+    await Deno.writeTextFile(kept, left);
+    node.startAgent();
+    await node.clock.advance(30_000);
+    assertEquals([...node.world.containers.keys()], containers);
+    assertEquals(world.live(), ["web-edge-1"]);
+  }
+});
+
+Deno.test("what an earlier version kept of static pods counts", async () => {
+  await using world = await StaticWorld.start({ "web.yaml": manifest("web") }, "cloud-1");
+  await world.runs("web-edge-1");
+  const { node } = world;
+  await node.stopAgent();
+  await Deno.rename(node.staticDir!, `${node.staticDir}.away`);
+  const files = { "web.yaml": manifest("web") };
+  await Deno.writeTextFile(`${node.dir}/static-pods.json`, JSON.stringify({ version: 1, files }));
+  node.world.sandboxes.clear();
+  node.world.containers.clear();
+  node.startAgent();
+  await world.isLive("web-edge-1");
+});
+
 Deno.test("a file taken away while the agent was not there ends its pod", async () => {
   await using world = await StaticWorld.start({ "web.yaml": manifest("web") });
   await world.runs("web-edge-1");
