@@ -29,6 +29,8 @@ const AWAY = { initialMs: 200, maxMs: 15_000 };
 const AGAIN = { initialMs: 1_000, maxMs: 300_000 };
 /** Calls without an answer, one after the other, after which the mapper as a whole is let be. */
 const SILENT_MAX = CALLS_MAX;
+/** Removals refused without a reason, after which the mapper is taken at its word: it has none. */
+const REMOVALS_MAX = 3;
 /** Devices compared before others get a turn: some milliseconds. */
 const LOOKS_MAX = 50;
 /** Nothing to do: until somebody wakes us. */
@@ -57,6 +59,8 @@ export class Delivery {
   readonly #due = new Set<string>();
   readonly #underWay = new Set<string>();
   readonly #troubles = new Map<string, Trouble>();
+  /** Digests of what was called as new without an answer: the mapper may have it. */
+  readonly #unanswered = new Map<string, string>();
   #record: MapperRecord;
   #client: MapperClient | undefined;
   #connection: MapperConnection = { kind: "known" };
@@ -128,6 +132,7 @@ export class Delivery {
       await this.#options.told.replace(record, digests);
       this.#record = record;
       this.#troubles.clear();
+      this.#unanswered.clear();
       this.#connection = { kind: "known" };
       this.#awayAttempt = 0;
       this.#awayUntilMs = 0;
@@ -259,10 +264,18 @@ export class Delivery {
     const client = this.#client;
     try {
       if (!client) return;
-      const call = callOf(key, wanted, this.#options.told.get(key) !== undefined);
+      const isKnown = this.#options.told.get(key) !== undefined;
+      const call = callOf(key, wanted, isKnown || this.#mayKnowOther(key, wanted));
       const outcome = await this.#callEitherWay(client, call, signal);
       if (epoch !== this.#epoch) return; // what it knows now was said when it registered
-      if (outcome.kind !== "done") return this.#failed(key, call, outcome);
+      if (outcome.kind === "silent" || outcome.kind === "away") {
+        if (wanted && !isKnown) this.#unanswered.set(key, wanted.digest);
+      } else {
+        this.#unanswered.delete(key);
+      }
+      if (outcome.kind !== "done" && !this.#isGone(key, call, outcome)) {
+        return this.#failed(key, call, outcome);
+      }
       this.#silent = 0;
       this.#awayAttempt = 0;
       this.#troubles.delete(key);
@@ -276,6 +289,22 @@ export class Delivery {
       this.#underWay.delete(key);
       this.#wakeup.wake();
     }
+  }
+
+  /**
+   * KubeEdge's framework answers a second RegisterDevice well and leaves the device as it was: what
+   * has changed since a first one that was not answered must be an update.
+   */
+  #mayKnowOther(key: string, wanted: Wanted | undefined): boolean {
+    const digest = this.#unanswered.get(key);
+    return digest !== undefined && digest !== wanted?.digest;
+  }
+
+  /** KubeEdge's framework has no other word for "no such device" than it has for any trouble. */
+  #isGone(key: string, call: MapperCall, outcome: CallOutcome): boolean {
+    const isRemoval = call.kind === "remove_device" || call.kind === "remove_model";
+    if (!isRemoval || outcome.kind !== "refused" || outcome.code !== Code.Unknown) return false;
+    return (this.#troubles.get(key)?.attempt ?? 0) >= REMOVALS_MAX - 1;
   }
 
   /** A mapper may know more or less than we think: then it is told the other way. */

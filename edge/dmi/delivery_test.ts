@@ -216,6 +216,35 @@ Deno.test("a mapper that lost a device, or has it already, is told the other way
   assertEquals(world.delivery.status().devices, 0);
 });
 
+Deno.test("what changed since a device was made known without an answer is an update", async () => {
+  await using world = await World.start("a");
+  const { mapper } = world;
+  mapper.answer = (call) => call.kind === "register_device" ? { kind: "silent" } : DONE;
+  await world.node.clock.until(() => world.delivery.refusal("d/default/a") !== undefined);
+  assertEquals(mapper.take(), ["create_model sensor", "register_device a"]);
+  world.delivery.look(["d/default/a"]);
+  await world.node.clock.until(() => mapper.calls.length === 1);
+  assertEquals(mapper.take(), ["register_device a"], "the same again costs a mapper nothing");
+  await world.desire("a", "1");
+  await world.settled();
+  assertEquals(mapper.take(), ["update_device a"]);
+});
+
+Deno.test("a removal refused without a reason is not asked for ever", async () => {
+  await using world = await World.start("a");
+  await world.settled();
+  const { mapper } = world;
+  mapper.take();
+  mapper.answer = () => ({ kind: "refused", code: Code.Unknown, message: "can not find device" });
+  world.node.removeDevice("a");
+  await world.node.engine.sync();
+  world.look("a");
+  await world.settled();
+  const calls = mapper.take();
+  assertEquals(calls.filter((call) => call === "remove_device a").length, 3);
+  assertEquals(world.delivery.status().devices, 0);
+});
+
 Deno.test("a device waits for its model, and is not taken back when that goes", async () => {
   await using world = await World.start("a");
   await world.settled();

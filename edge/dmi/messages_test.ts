@@ -13,6 +13,7 @@ import { AppError } from "../../shared/errors.ts";
 import {
   DeviceSchema,
   MapperInfoSchema,
+  ReportDeviceStatesRequestSchema,
   ReportDeviceStatusRequestSchema,
 } from "../../shared/gen/v1beta1/api_pb.ts";
 import type { JsonObject } from "../../shared/json/json.ts";
@@ -20,7 +21,7 @@ import type { Device, DeviceModel } from "../../shared/k8s/devices.ts";
 import { defineDevice } from "../twins/definition.ts";
 import type { TwinView } from "../twins/port.ts";
 import { toAny, toAnyMap } from "./any_values.ts";
-import { readDeviceName, readMapper, readReport } from "./reports.ts";
+import { readDeviceName, readMapper, readReport, readState } from "./reports.ts";
 import { deviceBytes, toDeviceMessage, toModelMessage } from "./to_message.ts";
 
 const REGISTRY = createRegistry(
@@ -213,8 +214,24 @@ Deno.test("readReport() names the field that is missing", () => {
     { p: { value: "1", metadata: { timestamp: "5" } } },
     { p: { value: "2" } },
   ]);
+  const stamped = (timestamp: string) => {
+    const metadata = { type: "int", timestamp };
+    const twins = [{ propertyName: "p", reported: { value: "1", metadata } }];
+    return read({ deviceName: "d", reportedDevice: { twins } }).rounds[0]?.p?.metadata;
+  };
+  assertEquals(stamped(""), { type: "int" }, "as KubeEdge's framework sends each value");
+  assertEquals(stamped("5"), { type: "int", timestamp: "5" });
   const many = Array.from({ length: 101 }, () => ({ propertyName: "p", reported }));
   bad({ deviceName: "d", reportedDevice: { twins: many } }, "must be <= 100 values");
+});
+
+Deno.test("readState() knows the framework's own word for offline", () => {
+  const said = (state: string) =>
+    readState(create(ReportDeviceStatesRequestSchema, { deviceName: "d", state })).state;
+  assertEquals(said("disconnected"), "offline");
+  assertEquals(said("ok"), "ok");
+  assertEquals(said("constructor"), "constructor");
+  assertThrows(() => said(""), AppError, "state must not be empty");
 });
 
 Deno.test("readReport() answers any bytes a message can be made of", () => {

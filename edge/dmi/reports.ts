@@ -89,8 +89,11 @@ function toRounds(twins: readonly TwinMessage[]): DeviceRounds["rounds"] {
   return rounds;
 }
 
+/** KubeEdge's framework sends an empty stamp with every value: that is none. */
 function toValue({ value, metadata }: TwinProperty): ReportedValue {
-  return Object.keys(metadata).length === 0 ? { value } : { value, metadata: { ...metadata } };
+  const kept = { ...metadata };
+  if (kept.timestamp === "") delete kept.timestamp;
+  return Object.keys(kept).length === 0 ? { value } : { value, metadata: kept };
 }
 
 export function readState(
@@ -98,7 +101,9 @@ export function readState(
 ): { device: DeviceName; state: string } {
   const device = readDeviceName(request.deviceName, request.deviceNamespace);
   if (request.state === "") throw invalid("state", "must not be empty");
-  return { device, state: request.state };
+  // a word of KubeEdge's mapper framework, which its own API does not know
+  const isOffline = request.state.toLowerCase() === "disconnected";
+  return { device, state: isOffline ? "offline" : request.state };
 }
 
 export function readMapper(mapper: MapperInfo | undefined): MapperRecord {

@@ -49,7 +49,7 @@ type CommandOf<K extends TwinCommand["kind"]> = Extract<TwinCommand, { kind: K }
 
 function decideReport(
   facts: DeviceFacts,
-  { twins, timestampMs, partial }: CommandOf<"report">,
+  { twins, timestampMs, partial, saidOffline }: CommandOf<"report">,
   nowMs: number,
 ): Decision {
   if (timestampMs !== undefined && !isTime(timestampMs)) {
@@ -69,7 +69,8 @@ function decideReport(
     if (event) events.push(event);
   }
   const accepted = Object.keys(twins).length > rejections.length;
-  return { events: accepted ? [...events, ...heard(facts.life, nowMs)] : [], rejections };
+  if (!accepted) return { events: [], rejections };
+  return { events: saidOffline ? events : [...events, ...heard(facts.life, nowMs)], rejections };
 }
 
 function checkReport(

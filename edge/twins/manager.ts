@@ -40,6 +40,11 @@ import { type DeviceEntry, Registry } from "./registry.ts";
 import { type DeviceRecord, twinKey, TWINS_BUCKET } from "./rows.ts";
 
 const LIST_MAX = 10_000;
+/**
+ * How long a device's own "offline" stands against values of it: mappers say states every few
+ * seconds and may go on with what they read last. After that values mean it is back.
+ */
+const OFFLINE_STANDS_MS = 15_000;
 
 export interface TwinManagerOptions {
   store: Store;
@@ -235,18 +240,29 @@ export class TwinManager implements Twins {
       const reason = `devices "${entry.key}" not found`;
       return { events: [], rejections: [{ rule: "unknown_device", reason }] };
     }
-    const { events, rejections } = decide(batch.facts, command, this.#options.clock.nowMs());
+    const known = command.kind === "report" && this.#saidOffline(entry)
+      ? { ...command, saidOffline: true }
+      : command;
+    const { events, rejections } = decide(batch.facts, known, this.#options.clock.nowMs());
     const refused = rejections.length > 0 && events.length === 0;
-    const isWord = command.kind === "report" || command.kind === "state";
-    if (!refused && isWord) this.#hear(entry);
+    if (!refused) this.#hear(entry, command);
     batch.apply(events);
     if (beside && !refused) batch.add(beside.ops, beside.stage?.());
     return { events, rejections };
   }
 
-  #hear(entry: DeviceEntry): void {
+  #hear(entry: DeviceEntry, command: TwinCommand): void {
+    if (command.kind !== "report" && command.kind !== "state") return;
     entry.seenMonotonicMs = this.#options.clock.monotonicMs();
     entry.heard = true;
+    if (command.kind === "report") return;
+    const isOffline = command.state.toLowerCase() === "offline";
+    entry.offlineSaidMonotonicMs = isOffline ? entry.seenMonotonicMs : undefined;
+  }
+
+  #saidOffline({ offlineSaidMonotonicMs }: DeviceEntry): boolean {
+    if (offlineSaidMonotonicMs === undefined) return false;
+    return this.#options.clock.monotonicMs() - offlineSaidMonotonicMs < OFFLINE_STANDS_MS;
   }
 
   async #perform(key: string, works: readonly DeviceWork[]): Promise<void> {

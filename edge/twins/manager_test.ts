@@ -195,6 +195,29 @@ Deno.test("a silent device is unknown, then offline, and back with its word", as
   await running;
 });
 
+Deno.test("a device's own offline stands against its values, for a while", async () => {
+  const world = await TwinWorld.start();
+  world.putDevice("a");
+  await world.engine.sync();
+  const state = () => world.twins.get(named("a"))?.life.state;
+  await world.report("a", { count: "1" });
+  await world.twins.reportState(named("a"), "Offline");
+  await world.report("a", { count: "2" });
+  assertEquals([state(), world.twins.twin(named("a"), "count")?.reported?.value], ["offline", "2"]);
+  await world.clock.advance(10_000);
+  await world.twins.reportState(named("a"), "offline");
+  await world.clock.advance(10_000);
+  await world.report("a", { count: "3" });
+  assertEquals(state(), "offline");
+  await world.clock.advance(5_000);
+  await world.report("a", { count: "4" });
+  assertEquals(state(), "online");
+  await world.twins.reportState(named("a"), "offline");
+  await world.twins.reportState(named("a"), "ok");
+  await world.report("a", { count: "5" });
+  assertEquals(state(), "ok");
+});
+
 Deno.test("properties the cloud is not to be told of stay here", async () => {
   const world = await TwinWorld.start();
   world.putDevice(

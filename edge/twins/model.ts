@@ -81,6 +81,8 @@ export type TwinCommand =
     timestampMs?: number;
     /** Takes what can be taken; without it one bad property refuses them all. */
     partial?: boolean;
+    /** It said itself, a moment ago, that it is offline: that counts more than values it sends. */
+    saidOffline?: boolean;
   }
   /** What the cloud wants (null: nothing any more). */
   | { kind: "desire"; property: string; desired: TwinValue | null }

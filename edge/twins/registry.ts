@@ -30,6 +30,8 @@ export interface DeviceEntry extends DeviceName {
   seenMonotonicMs: number;
   /** It has said something in this run of the program. */
   heard: boolean;
+  /** Monotonic time at which it last said that it is offline; a word of being there ends it. */
+  offlineSaidMonotonicMs?: number | undefined;
 }
 
 const ANY_TEXT: PropertyRules = { type: "STRING", readOnly: false };
