@@ -72,7 +72,8 @@ export interface Driver {
 
 /** Messages by topic, on whichever brokers this node has. */
 export interface MessageBus {
-  publish(message: { topic: string; payload: Uint8Array }): Promise<void>;
+  /** What is aborted, or not taken in time, is withdrawn unless it was sent. */
+  publish(message: { topic: string; payload: Uint8Array }, signal?: AbortSignal): Promise<void>;
   /** Returns what ends it. */
   subscribe(
     filter: string,

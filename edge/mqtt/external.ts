@@ -44,13 +44,14 @@ const IN_HAND_MAX = 256;
 
 export class ExternalBroker {
   readonly #options: ExternalOptions;
-  readonly #publications = new Publications();
+  readonly #publications: Publications;
   readonly #log = roomLogger("edge", "mqtt");
   #state: BrokerState = { state: "starting" };
   #client: MqttClient | undefined;
 
   constructor(options: ExternalOptions) {
     this.#options = options;
+    this.#publications = new Publications(options);
   }
 
   get state(): BrokerState {
@@ -62,6 +63,14 @@ export class ExternalBroker {
   }
 
   async run(signal: AbortSignal): Promise<void> {
+    try {
+      await this.#keepConnected(signal);
+    } finally {
+      this.#publications.close(signal.reason);
+    }
+  }
+
+  async #keepConnected(signal: AbortSignal): Promise<void> {
     const { clock, random, config } = this.#options;
     for (let attempt = 0;; attempt++) {
       let problem: string;

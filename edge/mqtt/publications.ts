@@ -1,20 +1,31 @@
 /**
  * Publications on their way to an external broker: in order, so many in flight, each kept until it
- * is acknowledged. What was in flight when a connection broke goes again on the next one.
+ * is acknowledged. What was in flight when a connection broke goes again on the next one. Who waits
+ * for one waits so long, and what was not sent by then is withdrawn: nothing late surprises anybody
+ * who was told that it did not go.
  */
 import { Wakeup } from "../../shared/async/wakeup.ts";
+import type { Clock } from "../../shared/clock.ts";
 import { AppError } from "../../shared/errors.ts";
+import type { Counters } from "./counters.ts";
 
 const WAITING_MAX = 10_000;
 const BYTES_MAX = 16 * 1024 * 1024;
 /** Answers may go beyond: who waits for room with them would hold up the acknowledgements. */
 const ANSWERS_FACTOR = 2;
 const IN_FLIGHT_MAX = 100;
+/** A broker that is there acknowledges in milliseconds; one that restarts is back by then. */
+export const DELIVER_MS = 20_000;
 
 interface Publication {
   topic: string;
   payload: string | Uint8Array;
   onDone?: () => void;
+}
+
+interface Waiter {
+  dueMs: number;
+  reject: (why: unknown) => void;
 }
 
 /** Sends one; calls back when the broker has it, or with why not. */
@@ -27,8 +38,19 @@ export class Publications {
   #waiting: Publication[] = [];
   readonly #inFlight = new Set<Publication>();
   readonly #room = new Wakeup();
+  readonly #closed = new AbortController();
+  readonly #clock: Clock;
+  readonly #counters: Counters;
+  /** In the order of their deadlines. */
+  readonly #waiters = new Set<Waiter>();
   #bytes = 0;
   #send: Send | undefined;
+  #isWatching = false;
+
+  constructor({ clock, counters }: { clock: Clock; counters: Counters }) {
+    this.#clock = clock;
+    this.#counters = counters;
+  }
 
   get size(): number {
     return this.#waiting.length + this.#inFlight.size;
@@ -65,7 +87,10 @@ export class Publications {
     return true;
   }
 
-  /** Resolves when the broker has it. AppError "exhausted" when there is no room. */
+  /**
+   * Resolves when the broker has it. AppError "exhausted" when there is no room, "unavailable" when
+   * it has not within DELIVER_MS; one that was sent may arrive all the same.
+   */
   async deliver(
     topic: string,
     payload: string | Uint8Array,
@@ -73,17 +98,63 @@ export class Publications {
   ): Promise<void> {
     signal?.throwIfAborted();
     if (!this.#hasRoom(1)) {
+      this.#counters.drop("external_queue_full");
       throw new AppError("exhausted", `Cannot publish: ${this.size} messages wait for the broker`);
     }
     const { promise, resolve, reject } = Promise.withResolvers<void>();
     const onAbort = () => reject(signal?.reason);
     signal?.addEventListener("abort", onAbort, { once: true });
-    this.#push({ topic, payload, onDone: resolve });
+    const waiter: Waiter = { dueMs: this.#clock.monotonicMs() + DELIVER_MS, reject };
+    this.#waiters.add(waiter);
+    const publication = { topic, payload, onDone: resolve };
+    this.#push(publication);
+    if (!this.#isWatching) void this.#watch().catch(() => {}); // nothing in it throws
     try {
       await promise;
+    } catch (error) {
+      this.#withdraw(publication);
+      throw error;
     } finally {
       signal?.removeEventListener("abort", onAbort);
+      this.#waiters.delete(waiter);
     }
+  }
+
+  /** Ends every wait. */
+  close(why: unknown): void {
+    for (const { reject } of this.#waiters) reject(why);
+    this.#waiters.clear();
+    this.#closed.abort(why);
+  }
+
+  async #watch(): Promise<void> {
+    this.#isWatching = true;
+    try {
+      for (;;) {
+        const [oldest] = this.#waiters;
+        if (!oldest) return;
+        const leftMs = oldest.dueMs - this.#clock.monotonicMs();
+        if (leftMs > 0) {
+          await this.#clock.sleep(leftMs, this.#closed.signal);
+          continue;
+        }
+        this.#waiters.delete(oldest);
+        this.#counters.drop("external_stalled");
+        const what = `The external broker did not take it within ${DELIVER_MS} ms`;
+        oldest.reject(new AppError("unavailable", what));
+      }
+    } finally {
+      this.#isWatching = false;
+    }
+  }
+
+  /** Unless it has been sent. */
+  #withdraw(publication: Publication): void {
+    const at = this.#waiting.indexOf(publication);
+    if (at < 0) return;
+    this.#waiting.splice(at, 1);
+    this.#bytes -= sizeOf(publication);
+    this.#room.wake();
   }
 
   #hasRoom(factor: number): boolean {

@@ -196,7 +196,7 @@ Deno.test("a client that is there and acknowledges costs no write", async () => 
   assertEquals(place.store.writes[SESSIONS_BUCKET], 1);
 });
 
-Deno.test("filters that overlap give a session each message once, as well as they can", async () => {
+Deno.test("filters that overlap give a session each message once, at its best", async () => {
   await using place = new Place();
   const there = await place.client({ clientId: "there", clean: false });
   const heard: string[] = [];

@@ -30,7 +30,7 @@ interface Listener {
 type Publish = (
   topic: string,
   payload: Uint8Array,
-  how: { qos: 0 | 1 | 2; retain: boolean },
+  how: { qos: 0 | 1 | 2; retain: boolean; signal: AbortSignal },
 ) => Promise<void>;
 
 export const createDriver: CreateDriver = ({ bus }) => ({
@@ -58,7 +58,7 @@ function onBus(bus: MessageBus, listeners: readonly Listener[]): Connection {
         })
       );
     },
-    write: writer((topic, payload) => bus.publish({ topic, payload })),
+    write: writer((topic, payload, { signal }) => bus.publish({ topic, payload }, signal)),
     close: () => {
       for (const end of ends) end();
       return Promise.resolve();
@@ -122,12 +122,12 @@ function clientConnection(
         });
       }
     },
-    write: writer(async (topic, payload, how) => {
+    write: writer(async (topic, payload, { qos, retain }) => {
       // the library takes bytes of Node's kind only
       await client.publishAsync(
         topic,
         payload as Uint8Array & Parameters<typeof client.publishAsync>[1],
-        how,
+        { qos, retain },
       );
     }),
     close,
@@ -145,12 +145,12 @@ function connected(client: MqttClient, signals: readonly AbortSignal[]): Promise
 }
 
 function writer(publish: Publish): Connection["write"] {
-  return async (point, value) => {
+  return async (point, value, signal) => {
     const { config, type } = point;
     const topic = needText(config, "commandTopic");
     const fallback = config["jsonPath"] === undefined ? "{{text}}" : "{{value}}";
     const body = fillTemplate(textSetting(config["body"]) ?? fallback, type, value);
-    const how = { qos: qosOf(point), retain: flagSetting(config["retain"]) };
+    const how = { qos: qosOf(point), retain: flagSetting(config["retain"]), signal };
     await publish(topic, new TextEncoder().encode(body), how);
     // without a topic of its own it never says what became of it
     return { kind: config["topic"] === undefined ? "done" : "sent" };
