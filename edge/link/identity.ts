@@ -24,6 +24,7 @@ export interface CertificateDates {
 export class Identity {
   #files: IdentityFiles;
   #dates: CertificateDates;
+  #isKept = true;
   readonly #share: number;
   readonly #onRenewed: (certificate: string) => Promise<void>;
 
@@ -49,7 +50,7 @@ export class Identity {
 
   /** By the wall clock; wrong clocks renew too early or are told by the hub. */
   get renewAtMs(): number {
-    return renewalTime(this.#dates, this.#share);
+    return this.#isKept ? renewalTime(this.#dates, this.#share) : 0;
   }
 
   /** Gets a new certificate over `connection`, has it kept, and uses it from the next dial on. */
@@ -67,10 +68,15 @@ export class Identity {
         cause: fromConnectError(cause),
       });
     }
+    const files = { ...this.#files, certificate };
+    checkIdentity(files); // kept, another one would lock this node out
     const dates = certificateDates(certificate);
-    await this.#onRenewed(certificate);
-    this.#files = { ...this.#files, certificate };
+    // it is good from here on, also where the disk takes nothing; keeping it is then tried again
+    this.#files = files;
     this.#dates = dates;
+    this.#isKept = false;
+    await this.#onRenewed(certificate);
+    this.#isKept = true;
     log.info("Certificate renewed", { notAfter: new Date(dates.notAfterMs).toISOString() });
   }
 }

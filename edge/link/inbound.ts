@@ -26,6 +26,9 @@ import type { LinkLedger } from "./port.ts";
 const QUEUE_MAX = 32;
 /** Largest step, all parts together: far above what one node's pods can name. */
 const STEP_BYTES_MAX = 64 * 1024 * 1024;
+/** What a part or an item costs beside its texts and its object. */
+const OVERHEAD_BYTES = 64;
+const GENERATION_MAX = BigInt(Number.MAX_SAFE_INTEGER);
 const INVENTORY_PART_ENTRIES = 2_000;
 const MESSAGE_CHARS_MAX = 1024;
 
@@ -57,12 +60,17 @@ export class Inbound {
         "Cannot accept desired state: a step ended without its last part",
       );
     }
+    if (part.generation > GENERATION_MAX) {
+      // taken, it would be one that no later one is above
+      const message = `Cannot accept desired state: generation ${part.generation} is none`;
+      throw new AppError("invalid", message);
+    }
     for (const item of part.upserts) {
       if (item.object.byteLength > OBJECT_BYTES_MAX) {
         throw new AppError("invalid", `Cannot accept desired state: ${item.key} is too large`);
       }
-      this.#bytes += item.object.byteLength;
     }
+    this.#bytes += costOf(part);
     if (this.#bytes > STEP_BYTES_MAX) {
       throw new AppError(
         "exhausted",
@@ -108,6 +116,10 @@ export class Inbound {
           : DesiredRejectReason.CONFLICT;
         return this.#reject(generation, reason, `the ledger says ${verdict.reason}`);
       }
+      const { kept } = parts.at(-1)!;
+      if (kept.length > 0) {
+        log.warn("The cloud lost records; what is newer here is kept", { objects: kept });
+      }
       this.#send({
         case: "desiredAck",
         value: { generation: BigInt(generation), digest: first.digest },
@@ -139,7 +151,9 @@ export class Inbound {
     const entries = ledger.inventory();
     let at = 0;
     do {
-      const part = entries.slice(at, at + INVENTORY_PART_ENTRIES);
+      const part = entries.slice(at, at + INVENTORY_PART_ENTRIES).map(({ revision, ...entry }) =>
+        revision === undefined ? entry : { ...entry, objectRevision: BigInt(revision) }
+      );
       at += part.length;
       const more = at < entries.length;
       const head = { cloudId, generation: BigInt(generation), digest };
@@ -152,6 +166,16 @@ export class Inbound {
   #send(message: Reply): void {
     this.#options.outgoing.send(create(SessionRequestSchema, { message }));
   }
+}
+
+/** Parts without objects count as well: a step of nothing else would have no end. */
+function costOf({ upserts, deletes }: WireBatch): number {
+  const keys = deletes.reduce((sum, key) => sum + key.length + OVERHEAD_BYTES, 0);
+  return upserts.reduce(
+    (sum, { key, uid, resourceVersion, object }) =>
+      sum + key.length + uid.length + resourceVersion.length + object.byteLength + OVERHEAD_BYTES,
+    keys + OVERHEAD_BYTES,
+  );
 }
 
 function toBatch(parts: readonly WireBatch[]): DesiredBatch {

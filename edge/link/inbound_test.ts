@@ -115,3 +115,24 @@ Deno.test("Inbound refuses a step that ends without its last part", async () => 
   assertThrows(() => inbound.receive(part({ generation: 5n })), AppError, "without its last part");
   await end();
 });
+
+Deno.test("Inbound bounds a step of many parts, whatever is in them", async () => {
+  const { inbound, end } = setUp();
+  const deletes = Array.from({ length: 200_000 }, (_, i) => `pods/d/${i}`.padEnd(100, "x"));
+  assertThrows(
+    () => {
+      for (let i = 0; i < 100; i++) inbound.receive(part({ deletes, more: true }));
+    },
+    AppError,
+    "more than 67108864 bytes",
+  );
+  await end();
+});
+
+Deno.test("Inbound refuses a generation that none could follow", async () => {
+  const { inbound, accepted, end } = setUp();
+  const last = part({ generation: 2n ** 64n - 1n });
+  assertThrows(() => inbound.receive(last), AppError, "generation 18446744073709551615 is none");
+  assertEquals(accepted, []);
+  await end();
+});

@@ -40,6 +40,8 @@ const WELCOME_MS = 15_000;
 /** A heartbeat more often would be the hub's mistake, more seldom would hide a dead link. */
 const HEARTBEAT_MS_MIN = 100;
 const HEARTBEAT_MS_MAX = 60_000;
+/** The end of the year 9999: stamps have no room for more. */
+const TIME_MS_MAX = 253_402_300_799_999n;
 const TUNNEL_RETRY = { initialMs: 500, maxMs: 30_000 };
 /**
  * A look at the certificate's age this often: timers do not count what a suspended machine slept.
@@ -149,6 +151,7 @@ export class LinkSession {
   /** Before anything is sent: stamps that were wrong are put right first. */
   async #tellTime({ serverTimeMs }: Welcome): Promise<void> {
     if (serverTimeMs <= 0n) return; // a cloud that does not say
+    if (serverTimeMs > TIME_MS_MAX) return log.warn("The hub's time is none", { serverTimeMs });
     try {
       await this.#options.onTime?.(Number(serverTimeMs), this.#helloAtMs);
     } catch (error) {

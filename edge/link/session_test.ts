@@ -12,29 +12,33 @@ import { SimClock } from "../../shared/testing/sim_clock.ts";
 import { TrafficCounters } from "../../shared/wire/traffic.ts";
 import type { OutboxItem } from "../meta/port.ts";
 import type { Connection } from "./dial.ts";
+import type { TimeListener } from "./port.ts";
 import { LinkSession } from "./session.ts";
 
-const WELCOME = create(SessionResponseSchema, {
-  message: {
-    case: "welcome",
-    value: {
-      protocolVersion: 1,
-      heartbeatIntervalMs: 10_000,
-      reportItemsMax: 10,
-      reportBytesMax: 10_000,
-      tunnelOnDemand: true,
+function welcome(serverTimeMs = 0n) {
+  return create(SessionResponseSchema, {
+    message: {
+      case: "welcome",
+      value: {
+        protocolVersion: 1,
+        heartbeatIntervalMs: 10_000,
+        reportItemsMax: 10,
+        reportBytesMax: 10_000,
+        tunnelOnDemand: true,
+        serverTimeMs,
+      },
     },
-  },
-});
+  });
+}
 
 /** A hub that welcomes, and a stream to it that takes the hello and then nothing any more. */
-function stuckConnection(): Connection {
+function stuckConnection(first: SessionResponse): Connection {
   async function* session(
     requests: AsyncIterable<SessionRequest>,
     { signal }: { signal: AbortSignal },
   ): AsyncGenerator<SessionResponse> {
     await requests[Symbol.asyncIterator]().next();
-    yield WELCOME;
+    yield first;
     await untilAborted(signal);
     throw signal.reason;
   }
@@ -42,11 +46,14 @@ function stuckConnection(): Connection {
   return { address: "hub:1", hub: { session }, close: () => {} } as unknown as Connection;
 }
 
-function stuckSession(onOffered: () => void): LinkSession {
+function stuckSession(
+  onOffered: () => void,
+  more: { first?: SessionResponse; onTime?: TimeListener } = {},
+): LinkSession {
   const report = { kind: "pod_gone", pod: { namespace: "d", name: "a", uid: "u" } } as const;
   const item: OutboxItem = { sequence: 1, lane: "control", key: "a", report };
   return new LinkSession({
-    connection: stuckConnection(),
+    connection: stuckConnection(more.first ?? welcome()),
     identity: {
       files: { certificate: "", privateKey: "", authority: "" },
       dates: { notBeforeMs: 0, notAfterMs: 1e15 },
@@ -77,7 +84,7 @@ function stuckSession(onOffered: () => void): LinkSession {
     random: new SeededRandom(1),
     onLive: () => {},
     onHeard: () => {},
-    onTime: undefined,
+    onTime: more.onTime,
   });
 }
 
@@ -89,4 +96,19 @@ Deno.test("a session ends although the transport never takes what waits", async 
   const reason = new Error("enough");
   stop.abort(reason);
   assertEquals(await assertRejects(() => over), reason);
+});
+
+Deno.test("a session takes no time of its hub that no stamp could say", async () => {
+  for (const [serverTimeMs, heard] of [[2n ** 60n, []], [1_000n, [1_000]]] as const) {
+    const offered = Promise.withResolvers<void>();
+    const told: number[] = [];
+    const onTime = (serverMs: number) => Promise.resolve(void told.push(serverMs));
+    const stop = new AbortController();
+    const first = welcome(serverTimeMs);
+    const over = stuckSession(offered.resolve, { first, onTime }).run(stop.signal);
+    await offered.promise; // it is live
+    stop.abort(new Error("enough"));
+    await assertRejects(() => over);
+    assertEquals(told, [...heard]);
+  }
 });
