@@ -73,6 +73,9 @@ Deno.test("a call is answered with the method's bytes and status 0", async () =>
   const message = new TextEncoder().encode("twin");
   const { status, data } = await served.raw(frame(message));
   assertEquals([status, unframe(data)], ["0", message]);
+  // KubeEdge's mappers, which say no more than this
+  const go = { "user-agent": "grpc-go/1.63.0", "grpc-timeout": "999932u" };
+  assertEquals((await served.raw(frame(message), go)).status, "0");
   const proto = await served.raw(frame(message), { "content-type": "application/grpc+proto" });
   assertEquals(proto.status, "0");
 });
