@@ -2,8 +2,8 @@
  * Requests byte for byte as KubeEdge's mapper framework (1.15 to 1.21) puts them on the wire, with
  * its headers, against the real twin engine.
  */
+import { Buffer } from "node:buffer";
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { decodeHex } from "@std/encoding/hex";
 import { fromBinary } from "@bufbuild/protobuf";
 import { AppError } from "../../shared/errors.ts";
 import { MapperRegisterResponseSchema } from "../../shared/gen/v1beta1/api_pb.ts";
@@ -36,7 +36,7 @@ async function manager() {
   const call = async (name: string, hex: string) => {
     const method = byPath.get(`${SERVICE}/${name}`);
     assert(method, name);
-    return await method(decodeHex(hex));
+    return await method(Buffer.from(hex, "hex"));
   };
   return { world, registered, call };
 }
