@@ -39,21 +39,30 @@ export function mqttText({ value, atMs, detail }: Sample): string {
 /** A line of InfluxDB's line protocol; stamps in milliseconds. */
 export function influxLine(sample: Sample): string {
   const { value, type, atMs, detail } = sample;
-  const tags = Object.entries(detail.tags ?? {}).filter(([key, tag]) => key !== "" && tag !== "")
-    .sort(([a], [b]) => a < b ? -1 : 1)
-    .map(([key, tag]) => `,${escapeKey(key)}=${escapeKey(tag)}`).join("");
-  const measurement = (detail.measurement ?? "").replace(/[\\, \n\r]/g, escaped);
+  const tags = Object.entries(detail.tags ?? {}).sort(([a], [b]) => a < b ? -1 : 1)
+    .map(([key, tag]) => [escapeKey(key), escapeKey(tag)])
+    .filter(([key, tag]) => key !== "" && tag !== "")
+    .map(([key, tag]) => `,${key}=${tag}`).join("");
+  const measurement = escapeName(detail.measurement ?? "", /(\\*)([, \n\r])/g);
   const field = escapeKey(detail.field ?? "");
   return `${measurement}${tags} ${field}=${influxValue(value, type)} ${atMs}`;
 }
 
 function escapeKey(text: string): string {
-  return text.replace(/[\\,= \n\r]/g, escaped);
+  return escapeName(text, /(\\*)([,= \n\r])/g);
 }
 
-function escaped(character: string): string {
-  // a line ends at its first line break, whatever stands before that
-  return character === "\n" || character === "\r" ? "\\ " : `\\${character}`;
+/**
+ * A backslash is one there, but before what must be escaped: some then count them and some do not,
+ * and with an odd number both agree. None can stand at the end, where it would take what divides
+ * this name from the next. A line ends at its first line break, whatever stands before that.
+ */
+function escapeName(text: string, special: RegExp): string {
+  return text.replace(/\\+$/, "").replace(
+    special,
+    (_, slashes: string, character: string) =>
+      `${slashes}${slashes}\\${/[\n\r]/.test(character) ? " " : character}`,
+  );
 }
 
 function influxValue(value: string, type: string): string {
@@ -72,31 +81,4 @@ export function numberOf({ value, type, property }: Sample): number {
   const number = Number(value);
   if (value.trim() !== "" && Number.isFinite(number)) return number;
   throw new AppError("invalid", `property ${property} is no number`);
-}
-
-/** OTLP/HTTP in JSON: one gauge a property, with the device as its attributes. */
-export function otlpMetrics(samples: readonly Sample[], version: string): string {
-  const metrics = Map.groupBy(samples, (sample) => sample.property);
-  const attribute = (key: string, stringValue: string) => ({ key, value: { stringValue } });
-  return JSON.stringify({
-    resourceMetrics: [{
-      resource: { attributes: [attribute("service.name", "skerry-edge")] },
-      scopeMetrics: [{
-        scope: { name: "skerry.dev/devices", version },
-        metrics: Array.from(metrics, ([name, points]) => ({
-          name,
-          gauge: {
-            dataPoints: points.map((sample) => ({
-              attributes: [
-                attribute("namespace", sample.namespace),
-                attribute("device", sample.device),
-              ],
-              timeUnixNano: `${BigInt(Math.round(sample.atMs)) * 1_000_000n}`,
-              asDouble: numberOf(sample),
-            })),
-          },
-        })),
-      }],
-    }],
-  });
 }

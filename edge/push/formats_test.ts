@@ -1,5 +1,5 @@
 import { assertEquals, assertThrows } from "@std/assert";
-import { formBody, influxLine, mqttText, numberOf, otlpMetrics, sampleJson } from "./formats.ts";
+import { formBody, influxLine, mqttText, numberOf, sampleJson } from "./formats.ts";
 import type { Sample } from "./port.ts";
 import { createTables, insertInto } from "./tdengine_sql.ts";
 
@@ -44,23 +44,17 @@ const LINES: [what: string, change: Partial<Sample>, line: string][] = [
     { detail: { measurement: "a b,c", field: "x=y z", tags: { "k,1": "v=1\nm2 f=1" } } },
     "a\\ b\\,c,k\\,1=v\\=1\\ m2\\ f\\=1 x\\=y\\ z=21.5 1767225601234",
   ],
+  [
+    "a backslash alone, at the end, and before what is escaped",
+    { detail: { measurement: "c:\\x\\", field: "f", tags: { a: "\\", b: "x\\,y\\\nz" } } },
+    "c:\\x,b=x\\\\\\,y\\\\\\ z f=21.5 1767225601234",
+  ],
 ];
 for (const [what, change, line] of LINES) {
   Deno.test(`influxLine(): ${what}`, () => {
     assertEquals(influxLine({ ...SAMPLE, ...change }), line);
   });
 }
-
-Deno.test("otlpMetrics() makes one gauge a property, stamps in nanoseconds", () => {
-  const body = JSON.parse(otlpMetrics([SAMPLE, { ...SAMPLE, device: "d-2" }], "1"));
-  const [metric, ...others] = body.resourceMetrics[0].scopeMetrics[0].metrics;
-  assertEquals(others, []);
-  assertEquals(metric.name, "temp");
-  const [first, second] = metric.gauge.dataPoints;
-  assertEquals(first.timeUnixNano, "1767225601234000000");
-  assertEquals(first.asDouble, 21.5);
-  assertEquals(second.attributes[1], { key: "device", value: { stringValue: "d-2" } });
-});
 
 Deno.test("numberOf() takes numbers and booleans, and refuses the rest", () => {
   assertEquals(numberOf(SAMPLE), 21.5);

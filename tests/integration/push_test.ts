@@ -291,22 +291,22 @@ Deno.test("Pushed to InfluxDB 2: line protocol and token as its API wants them",
   await site.delivered(2);
 });
 
-Deno.test("Pushed to an OpenTelemetry collector: gauges in OTLP's JSON", async () => {
+Deno.test("Pushed to an OpenTelemetry collector: what it rejects is dropped", async () => {
+  // {partialSuccess: {rejectedDataPoints: 1, errorMessage: "old"}}
+  const rejection = new Uint8Array([10, 7, 8, 1, 18, 3, ...new TextEncoder().encode("old")]);
+  let answer = new Uint8Array();
   await using server = new Strict(({ url, headers, body }) => {
     const isRight = url.pathname === "/v1/metrics" &&
-      headers.get("content-type") === "application/json";
-    const point =
-      JSON.parse(body).resourceMetrics[0].scopeMetrics[0].metrics[0].gauge.dataPoints[0];
-    const isPoint = /^\d{19}$/.test(point.timeUnixNano) && typeof point.asDouble === "number";
-    return isRight && isPoint ? Response.json({}) : new Response(null, { status: 400 });
+      headers.get("content-type") === "application/x-protobuf" && body.includes("temp");
+    return new Response(isRight ? answer : null, { status: isRight ? 200 : 400 });
   });
   await using site = new Site();
   await site.start({ otel: { endpointURL: `http://${server.address}` } }, "");
   await site.report("20.25", "7");
   await site.delivered(2);
-  const body = JSON.parse(server.requests.at(-1)?.body ?? "");
-  const [metric] = body.resourceMetrics[0].scopeMetrics[0].metrics;
-  assertEquals([metric.name, metric.gauge.dataPoints.at(-1).asDouble], ["temp", 7]);
+  answer = rejection;
+  await site.report("8");
+  await until(() => site.status()?.dropped["refused"] === 1, { what: "it to be refused" });
 });
 
 Deno.test("Pushed to TDengine: its table made once, its codes heard in a 200", async () => {

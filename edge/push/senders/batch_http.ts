@@ -5,13 +5,14 @@ import { isJsonObject, type JsonObject } from "../../../shared/json/json.ts";
 import { VERSION } from "../../../shared/version.ts";
 import { withDeadline } from "../deadline.ts";
 import { deliverTogether } from "../deliver.ts";
-import { influxLine, numberOf, otlpMetrics } from "../formats.ts";
+import { influxLine, numberOf } from "../formats.ts";
+import { otlpMetrics, otlpRejected } from "../otlp.ts";
 import type { Credentials, Delivery, Destination, Sample, Sender } from "../port.ts";
 import { createTables, insertInto } from "../tdengine_sql.ts";
 import { authorization, type HttpCall, postTo } from "./http_call.ts";
 
 const TIMEOUT_MS = 15_000;
-const JSON_TYPE = "application/json";
+const PROTOBUF_TYPE = "application/x-protobuf";
 const TEXT_TYPE = "text/plain; charset=utf-8";
 
 type Post = (samples: readonly Sample[], signal: AbortSignal) => Promise<void>;
@@ -47,18 +48,12 @@ export function otelPost({ address }: Destination, credentials: Credentials): Po
   return async (samples, signal) => {
     for (const sample of samples) numberOf(sample); // throws for the one that is none
     const body = otlpMetrics(samples, VERSION);
-    const answer = await postTo({ url: url.href, body, contentType: JSON_TYPE, headers }, signal);
-    const rejected = partlyRejected(answer);
-    if (rejected) throw new AppError("invalid", `${url.href} rejected ${rejected}`);
+    const call = { url: url.href, body, contentType: PROTOBUF_TYPE, headers };
+    const rejected = otlpRejected(await postTo(call, signal));
+    if (!rejected) return;
+    const { count, why } = rejected;
+    throw new AppError("invalid", `${url.href} rejected ${count} data points (${why})`);
   };
-}
-
-/** What a collector says of data points it did not take, in an answer of 200. */
-function partlyRejected(answer: string): string | undefined {
-  const partial = tryParse(answer)["partialSuccess"];
-  if (!isJsonObject(partial)) return undefined;
-  const count = Number(partial["rejectedDataPoints"] ?? 0);
-  return count > 0 ? `${count} data points (${String(partial["errorMessage"] ?? "")})` : undefined;
 }
 
 export function influxPost(
@@ -103,7 +98,7 @@ export function tdenginePost(
 const TDENGINE_FOR_GOOD = [0x2600, 0x2601, 0x2602, 0x2605, 0x216, 0x2653];
 
 async function execute(call: HttpCall, signal: AbortSignal): Promise<void> {
-  const { code, desc } = tryParse(await postTo(call, signal));
+  const { code, desc } = tryParse(new TextDecoder().decode(await postTo(call, signal)));
   if (code === 0) return;
   const known = typeof code === "number" ? code & 0xffff : undefined;
   const isForGood = known !== undefined && TDENGINE_FOR_GOOD.includes(known);

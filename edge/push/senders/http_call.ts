@@ -8,18 +8,18 @@ const PASSING = [401, 403, 404, 408, 421, 425, 429];
 
 export interface HttpCall {
   url: string;
-  body: string;
+  body: string | Uint8Array<ArrayBuffer>;
   contentType: string;
   headers?: Readonly<Record<string, string>>;
 }
 
 /**
- * Text of an answer in 2xx. Errors: `invalid` (the server will never take it), `unavailable`.
+ * Body of an answer in 2xx. Errors: `invalid` (the server will never take it), `unavailable`.
  */
 export async function postTo(
   { url, body, contentType, headers = {} }: HttpCall,
   signal: AbortSignal,
-): Promise<string> {
+): Promise<Uint8Array> {
   const response = await fetch(url, {
     method: "POST",
     headers: { ...headers, "content-type": contentType },
@@ -27,11 +27,11 @@ export async function postTo(
     redirect: "manual", // a body with credentials goes where the operator said, and nowhere else
     signal,
   });
-  const text = await readAtMost(response, ANSWER_BYTES_MAX);
-  if (response.ok) return text;
+  const answer = await readAtMost(response, ANSWER_BYTES_MAX);
+  if (response.ok) return answer;
   const isForGood = response.status >= 400 && response.status < 500 &&
     !PASSING.includes(response.status);
-  const said = text.replace(/\s+/g, " ").slice(0, 200);
+  const said = new TextDecoder().decode(answer).replace(/[\s\p{Cc}]+/gu, " ").slice(0, 200);
   throw new AppError(
     isForGood ? "invalid" : "unavailable",
     `${url} answered ${response.status}${said === "" ? "" : ` (${said})`}`,
@@ -46,14 +46,13 @@ export function authorization({ token, username, password }: Credentials): Recor
   return { authorization: `Basic ${pair.toBase64()}` };
 }
 
-async function readAtMost(response: Response, bytesMax: number): Promise<string> {
-  const decoder = new TextDecoder();
-  let text = "";
+async function readAtMost(response: Response, bytesMax: number): Promise<Uint8Array> {
+  const chunks: Uint8Array<ArrayBuffer>[] = [];
   let bytes = 0;
   for await (const chunk of response.body ?? []) {
     bytes += chunk.byteLength;
-    text += decoder.decode(chunk, { stream: true });
+    chunks.push(chunk);
     if (bytes >= bytesMax) break; // ends the loop and the body
   }
-  return text;
+  return new Uint8Array(await new Blob(chunks).arrayBuffer());
 }
