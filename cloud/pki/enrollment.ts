@@ -15,7 +15,7 @@ import {
   sha256Hex,
 } from "../../shared/wire/x509.ts";
 import type { Authority } from "./authority.ts";
-import type { NodeRegistry } from "./node_registry.ts";
+import type { NodeRecord, NodeRegistry } from "./node_registry.ts";
 import { checkNodeName, CLIENT_AUTH, RENEWAL_GRACE_MS } from "./profiles.ts";
 import { parseRequest, type Signer } from "./signer.ts";
 import type { TokenStore } from "./token_store.ts";
@@ -40,6 +40,8 @@ export interface EnrollInput {
 /** Implements the hub's NodeIdentities. */
 export class NodeEnrollment {
   readonly #options: NodeEnrollmentOptions;
+  /** Nodes whose record cannot be read, told once; no more than there are files. */
+  readonly #damaged = new Set<string>();
   /** Wall time of the monotonic clock's zero, as of the start. */
   readonly #originMs: number;
 
@@ -149,8 +151,25 @@ export class NodeEnrollment {
     }
   }
 
+  /** What a damaged record said of a revocation is not known: such a node stays out. */
+  async #recordOf(node: string): Promise<NodeRecord | undefined> {
+    try {
+      const record = await this.#options.nodes.get(node);
+      this.#damaged.delete(node);
+      return record;
+    } catch (cause) {
+      if (!isAppError(cause, "invalid")) throw cause;
+      const isNews = !this.#damaged.has(node);
+      this.#damaged.add(node);
+      const error = errorChain(cause);
+      if (isNews) log.error("Node is kept out until it joins again", { node, error });
+      const message = `The cloud's record of node ${node} is damaged: it must join again`;
+      throw new AppError("forbidden", message, {}, { cause });
+    }
+  }
+
   async #checkEnrolled(node: string, keyHash: string): Promise<void> {
-    const record = await this.#options.nodes.get(node);
+    const record = await this.#recordOf(node);
     if (!record) throw new AppError("forbidden", `Node ${node} is not enrolled here`);
     if (record.revoked) throw new AppError("forbidden", `Node ${node} was revoked`);
     if (record.keyHash !== keyHash) {
