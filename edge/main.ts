@@ -11,6 +11,7 @@ import { GET_COMMAND } from "./cli/get.ts";
 import { JOIN_COMMAND } from "./cli/join.ts";
 import { KUBECONFIG_COMMAND } from "./cli/kubeconfig.ts";
 import { LOGS_COMMAND } from "./cli/logs.ts";
+import { MQTT_COMMANDS } from "./cli/mqtt_password.ts";
 import { RESET_COMMAND } from "./cli/reset.ts";
 import { RUN_COMMANDS } from "./cli/run.ts";
 
@@ -27,6 +28,7 @@ const PROGRAM: ProgramSpec = {
     ...EXPLAIN_COMMANDS,
     ...ACT_COMMANDS,
     KUBECONFIG_COMMAND,
+    ...MQTT_COMMANDS,
     DIAGNOSE_COMMAND,
     RESET_COMMAND,
   ],

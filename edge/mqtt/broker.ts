@@ -81,6 +81,9 @@ export class Broker {
   readonly #connections = new Set<Connection>();
   readonly #bySocket = new WeakMap<object, Connection>();
   readonly #whoIs = new WeakMap<Client, Who>();
+  /** What a client's user was known by when it was let in. */
+  readonly #proofs = new WeakMap<Client, string>();
+  #usersVersion = 0;
   /** Packets that go nowhere, or went where they go: the library only acknowledges them. */
   readonly #finished = new WeakSet<object>();
   readonly #publish: Publish;
@@ -176,6 +179,21 @@ export class Broker {
     });
   }
 
+  /** Lets go of clients whose user is gone or has another password. */
+  async lookAtUsers(): Promise<void> {
+    const { users, counters } = this.#options;
+    if (!users) return;
+    await this.#loadUsers(users);
+    if (users.version === this.#usersVersion) return;
+    this.#usersVersion = users.version;
+    for (const client of this.#ids.values()) {
+      if (users.proofOf(this.#who(client).user) === this.#proofs.get(client)) continue;
+      counters.drop("unauthorized");
+      this.#log.info("MQTT client's user changed; it is let go", { client: client.id });
+      this.#bySocket.get(client.conn)?.end();
+    }
+  }
+
   async close(): Promise<void> {
     for (const connection of this.#connections) connection.end();
     this.#deliveries.close();
@@ -221,11 +239,9 @@ export class Broker {
       throw refusal(3, "too many sessions");
     }
     if (users) {
-      await users.load().catch((error) =>
-        this.#log.warn("Users file cannot be used; the users known before count", {
-          error: errorChain(error),
-        })
-      );
+      await this.#loadUsers(users);
+      const proof = users.proofOf(user);
+      if (proof !== undefined) this.#proofs.set(client, proof);
       if (!await users.verify(user, password ?? new Uint8Array())) {
         counters.drop("unauthorized");
         this.#log.warn("MQTT client refused", { client: client.id, user });
@@ -233,6 +249,14 @@ export class Broker {
       }
     }
     this.#whoIs.set(client, { user: users ? user : "", client: client.id });
+  }
+
+  async #loadUsers(users: Users): Promise<void> {
+    await users.load().catch((error) =>
+      this.#log.warn("Users file cannot be used; the users known before count", {
+        error: errorChain(error),
+      })
+    );
   }
 
   #maySubscribe<T extends { topic: string }>(client: Client, sub: T): T | null {

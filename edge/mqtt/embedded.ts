@@ -35,6 +35,8 @@ interface Listener {
 const RETRY = { initialMs: 1_000, maxMs: 30_000 };
 /** Below it a retry is no rest. */
 const RETRY_MS_MIN = 250;
+/** One look at the file's stamp; only where there is one. */
+const USERS_LOOK_MS = 3_000;
 
 export class EmbeddedBroker {
   readonly #options: EmbeddedOptions;
@@ -100,12 +102,21 @@ export class EmbeddedBroker {
       this.#set({ state: "up", address: plain.address });
       this.#log.info("MQTT broker listens", { address: plain.address });
       this.#warnIfOpen(plain.address);
-      await untilAborted(signal);
+      await this.#lookAtUsers(broker, signal);
     } finally {
       this.#broker = undefined;
       const closed = listeners.map(({ server }) => closeServer(server));
       await broker.close();
       await Promise.all(closed);
+    }
+  }
+
+  /** Until `signal` aborts. */
+  async #lookAtUsers(broker: Broker, signal: AbortSignal): Promise<void> {
+    if (this.#options.config.usersFile === "") return await untilAborted(signal);
+    while (!signal.aborted) {
+      await this.#options.clock.sleep(USERS_LOOK_MS, signal).catch(() => {}); // it ends
+      if (!signal.aborted) await broker.lookAtUsers();
     }
   }
 

@@ -62,6 +62,8 @@ export function parseUsers(text: string): Map<string, PasswordHash> {
 
 export class Users {
   readonly #file: string;
+  /** Rises when other users, or other passwords, are known. */
+  version = 0;
   #users = new Map<string, PasswordHash>();
   #mark = "";
 
@@ -80,9 +82,16 @@ export class Users {
       }
       this.#users = parseUsers(await Deno.readTextFile(this.#file));
       this.#mark = mark;
+      this.version++;
     } catch (cause) {
       throw new AppError("unavailable", `Cannot use users file ${this.#file}`, {}, { cause });
     }
+  }
+
+  /** Differs when the user has another password; undefined when there is none of that name. */
+  proofOf(name: string): string | undefined {
+    const known = this.#users.get(name);
+    return known && `${known.iterations} ${base64(known.salt)} ${base64(known.hash)}`;
   }
 
   async verify(name: string, password: Uint8Array): Promise<boolean> {
