@@ -10,8 +10,9 @@ export interface AppMessage {
 export interface EventBus {
   /**
    * Resolves when every broker of this node has taken it: an external one with its acknowledgement,
-   * the embedded one when sessions of those who are away have it on disk. AppError "invalid" (topic,
-   * size), "exhausted" (too many wait), "unavailable" (no broker, or it takes nothing for 20 s).
+   * the embedded one when sessions of those who are away have it on disk. AppError "invalid"
+   * (topic, size), "exhausted" (too many wait), "unavailable" (no broker, or it takes nothing for
+   * 20 s).
    */
   publish(message: AppMessage, signal?: AbortSignal): Promise<void>;
   /**
