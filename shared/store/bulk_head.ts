@@ -91,9 +91,10 @@ export function addDrops(
   upMs: number,
 ): void {
   let dropped = 0;
+  let limit = 1; // as a rule the first is young enough, in each of many streams
   for (let after = -1; dropped < DROPS_MAX;) {
     if (head.rows === 0) return;
-    const slice = tx.oldest(head.number, after, SLICE_ROWS);
+    const slice = tx.oldest(head.number, after, limit);
     for (const { id, upMs: bornMs } of slice) {
       after = id;
       const reason = upMs - bornMs > policy.ttlMs
@@ -107,6 +108,7 @@ export function addDrops(
       countDrop(head, reason);
       dropped++;
     }
-    if (slice.length < SLICE_ROWS) return;
+    if (slice.length < limit) return;
+    limit = SLICE_ROWS;
   }
 }

@@ -19,7 +19,10 @@ export interface StoreLimits {
   snapshotAfterBytes: number;
   /** A snapshot copies the state by as much at a time: well under a millisecond. */
   snapshotSliceBytes: number;
-  /** Records on their way to the bulk file; reached, they are written in one transaction. */
+  /**
+   * Records on their way to the bulk file; reached, they are written in one transaction, which holds
+   * up everything else: some 2 000 small records in 6 ms.
+   */
   bulkFlushBytes: number;
   /** Beyond this appends wait for the bulk file, or are refused where it cannot be written. */
   bulkBufferBytesMax: number;
@@ -36,7 +39,7 @@ export const STORE_LIMITS: StoreLimits = {
   journalChunkBytes: 256 * 1024,
   snapshotAfterBytes: 4 * 1024 * 1024,
   snapshotSliceBytes: 512 * 1024,
-  bulkFlushBytes: 512 * 1024,
+  bulkFlushBytes: 256 * 1024,
   bulkBufferBytesMax: 8 * 1024 * 1024,
   setAsideFilesMax: 16,
 };

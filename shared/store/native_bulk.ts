@@ -299,9 +299,16 @@ export class NativeBulk implements BulkFile, BulkTransaction {
 }
 
 function rowCrc(stream: number, { id, atMs, upMs, key, value }: BulkRow): number {
-  const names = new TextEncoder().encode(`${stream}/${id}/${atMs}/${upMs}/${key}`);
-  return (crc32c(value) ^ Math.imul(crc32c(names), 31)) >>> 0;
+  const names = `${stream}/${id}/${atMs}/${upMs}/${key}`;
+  const { read, written } = UTF8.encodeInto(names, SCRATCH);
+  // where it did not fit: longer than any name the store takes
+  const all = read === names.length ? SCRATCH.subarray(0, written) : UTF8.encode(names);
+  return (crc32c(value) ^ Math.imul(crc32c(all), 31)) >>> 0;
 }
+
+const UTF8 = new TextEncoder();
+/** For names on their way into a checksum: thousands of rows in one go leave no garbage. */
+const SCRATCH = new Uint8Array(2048);
 
 async function syncFile(path: string): Promise<void> {
   try {
