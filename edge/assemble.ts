@@ -116,7 +116,7 @@ export async function assembleEdge(
   };
 }
 
-const IDENTITY_RETRY_MS = 30_000;
+const IDENTITY_RETRY_MS = 10_000;
 
 /**
  * The link, once there is one. It is made last, because its tunnel ends in the local API; who needs

@@ -5,7 +5,7 @@
  */
 import { join } from "@std/path";
 import type { Clock } from "../../shared/clock.ts";
-import { AppError, errorChain } from "../../shared/errors.ts";
+import { AppError } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
 import {
@@ -112,7 +112,8 @@ async function parseAuthority(
     parsed = new x509.X509Certificate(pem);
     verified = await parsed.verify({ publicKey: keys.publicKey, signatureOnly: true });
   } catch (cause) {
-    throw new AppError("invalid", `Cannot read ${file}: ${errorChain(cause)}`, { file }, { cause });
+    const message = `Cannot read ${file}: not a certificate in PEM`;
+    throw new AppError("invalid", message, { file }, { cause });
   }
   if (!verified) {
     throw new AppError("invalid", `Cannot use ${file}: it does not belong to the key beside it`);
