@@ -24,7 +24,7 @@ import type { TrafficCounters } from "../../shared/wire/traffic.ts";
 import { PEER, type Peer } from "./peer.ts";
 import type { NodeIdentities, TunnelEnd } from "./port.ts";
 import type { SessionRegistry } from "./registry.ts";
-import type { NodeSession, SessionOptions } from "./session.ts";
+import { checkGeneration, type NodeSession, type SessionOptions } from "./session.ts";
 
 /** How long a stream may take to say its first word. */
 const FIRST_MESSAGE_MS = 10_000;
@@ -175,6 +175,7 @@ export class HubServices {
 }
 
 function checkHello(hello: Hello): void {
+  checkGeneration(hello.generation);
   const { instanceId, softwareVersion, protocolVersion } = hello;
   if (protocolVersion < 1) {
     throw new AppError("invalid", `Hello's protocol version must be >= 1, got ${protocolVersion}`);

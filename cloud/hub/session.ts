@@ -37,6 +37,7 @@ export const PROTOCOL_VERSION = 1;
 const URGENT_MAX = 1024;
 /** How long the peer may take to read a GoAway and end its side. */
 const FAREWELL_MS = 1_000;
+const GENERATION_MAX = BigInt(Number.MAX_SAFE_INTEGER) >> 1n;
 /** A tunnel nobody has used for so long is closed: it costs both sides memory. */
 const TUNNEL_IDLE_MS = 120_000;
 
@@ -242,10 +243,12 @@ export class NodeSession implements SessionClaim {
   #receive({ message }: SessionRequest): void {
     switch (message.case) {
       case "desiredAck":
+        checkGeneration(message.value.generation);
         return this.#downstream.acknowledge(message.value);
       case "desiredReject":
         return this.#downstream.reject(message.value);
       case "inventory":
+        checkGeneration(message.value.generation);
         return this.#downstream.inventory(message.value);
       case "reportBatch":
         return this.#upstream.offer(message.value.items);
@@ -309,6 +312,12 @@ export class NodeSession implements SessionClaim {
   #send(message: NonNullable<MessageInitShape<typeof SessionResponseSchema>["message"]>): void {
     this.outgoing.send(create(SessionResponseSchema, { message }));
   }
+}
+
+/** Throws for one that could not be counted on from: kept, it would be the node's last. */
+export function checkGeneration(generation: bigint): void {
+  if (generation <= GENERATION_MAX) return;
+  throw new AppError("invalid", `Cannot accept generation ${generation}: it is none`);
 }
 
 /** Two missed heartbeats, and some room for a slow line. */

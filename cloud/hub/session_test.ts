@@ -1,5 +1,5 @@
 import { assert, assertEquals, assertRejects } from "@std/assert";
-import { create } from "@bufbuild/protobuf";
+import { create, type MessageInitShape } from "@bufbuild/protobuf";
 import { AppError } from "../../shared/errors.ts";
 import {
   type Frame,
@@ -42,11 +42,18 @@ class FakeTunnel implements TunnelEnd {
   }
 }
 
+type Word = NonNullable<MessageInitShape<typeof SessionRequestSchema>["message"]>;
+
 /** A live session whose node says what the test says, and whose words are counted. */
 async function withSession(
-  work: (of: { session: NodeSession; beat: () => Promise<void>; asked: () => number }) => Promise<
-    void
-  >,
+  work: (of: {
+    session: NodeSession;
+    clock: SimClock;
+    beat: () => Promise<void>;
+    asked: () => number;
+    say: (message: Word) => void;
+    said: readonly (string | undefined)[];
+  }) => Promise<void>,
 ): Promise<void> {
   const clock = new SimClock();
   const requests = new Outgoing<SessionRequest>({ urgentMax: 100 });
@@ -67,17 +74,17 @@ async function withSession(
     for await (const { message } of session.outgoing) said.push(message.case);
   })();
   const done = session.run(requests);
+  const say = (message: Word) => requests.send(create(SessionRequestSchema, { message }));
   const beat = async () => {
     const before = said.length;
     await clock.advance(HEARTBEAT_MS);
-    requests.send(create(SessionRequestSchema, {
-      message: { case: "heartbeat", value: { counter: 1n } },
-    }));
+    say({ case: "heartbeat", value: { counter: 1n } });
     await clock.until(() => said.length > before, { what: "an answer" });
   };
   try {
     await clock.until(() => said.includes("welcome"), { what: "the welcome" });
-    await work({ session, beat, asked: () => said.filter((s) => s === "openTunnel").length });
+    const asked = () => said.filter((s) => s === "openTunnel").length;
+    await work({ session, clock, beat, asked, say, said });
   } finally {
     requests.end();
     await done;
@@ -124,3 +131,12 @@ Deno.test("who waits for a tunnel is told when the session ends", async () => {
   });
   await assertRejects(() => wanted!, AppError, "it opens no tunnel");
 });
+
+for (const word of ["desiredAck", "inventory"] as const) {
+  Deno.test(`a generation that none could follow ends the session: ${word}`, async () => {
+    await withSession(async ({ clock, say, said }) => {
+      say({ case: word, value: { generation: 2n ** 64n - 1n } });
+      await clock.until(() => said.includes("goAway"), { what: "the end" });
+    });
+  });
+}
