@@ -59,7 +59,7 @@ export interface Cloud<H> {
 
 /** Opens the store and builds everything on it; `stack` ends both. Runs nothing yet. */
 export async function assembleCloud<H extends { readonly sessions: NodeSessions }>(
-  config: Pick<CloudConfig, "dataDir" | "nodes">,
+  config: Pick<CloudConfig, "dataDir" | "nodes"> & Partial<Pick<CloudConfig, "rest">>,
   ports: CloudPorts<H>,
   stack: AsyncDisposableStack,
 ): Promise<Cloud<H>> {
@@ -87,7 +87,8 @@ export async function assembleCloud<H extends { readonly sessions: NodeSessions 
   const controllers = buildControllers(config, ports, { api, store, lossGuard });
   const kube = inProcessKube(api.fetchAs(SYSTEM));
   const sessions = () => late.hub?.sessions;
-  const rules = buildRules({ api, kube, store, clock, random, sessions });
+  const caFile = config.rest?.caFile ?? "";
+  const rules = buildRules({ api, kube, store, caFile, clock, random, sessions });
   const hub = ports.openHub({
     identities,
     source: controllers.desired,

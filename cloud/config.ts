@@ -25,7 +25,11 @@ export interface CloudConfig {
   };
   admin: { listen: string };
   /** Where rules take requests, with TLS: HOST:PORT, KubeEdge has 9443; "" for nowhere. */
-  rest: { listen: string };
+  rest: {
+    listen: string;
+    /** PEMs of authorities REST targets may have beside the well-known ones; "" for none. */
+    caFile: string;
+  };
   nodes: {
     /** From the end of a session to the node's Ready=Unknown, seconds. */
     graceSeconds: number;
@@ -39,7 +43,7 @@ export const cloudConfigSchema: Parser<CloudConfig> = section<CloudConfig>({
   api: section<CloudConfig["api"]>({ listen: address("0.0.0.0:6443") }),
   hub: section<CloudConfig["hub"]>({ listen: address("0.0.0.0:10000"), names: list(text()) }),
   admin: section<CloudConfig["admin"]>({ listen: address("127.0.0.1:10080") }),
-  rest: section<CloudConfig["rest"]>({ listen: address("") }),
+  rest: section<CloudConfig["rest"]>({ listen: address(""), caFile: text("") }),
   nodes: section<CloudConfig["nodes"]>({
     graceSeconds: whole(10, 0, 3_600),
     certificateDays: whole(365, 1, 3_650),

@@ -9,25 +9,29 @@ import type { NodeSessions } from "./hub/port.ts";
 import { Informer } from "./kube/informer.ts";
 import type { KubeClient } from "./kube/port.ts";
 import type { Nodes, Rule, RuleEndpoint, WhoIs } from "./rules/port.ts";
+import { RestTargets } from "./rules/rest_targets.ts";
 import { Rules } from "./rules/rules.ts";
 
 export interface RulesRoomOptions {
   api: ApiServer;
   kube: KubeClient;
   store: Store;
+  /** PEMs of REST targets' authorities; "" for none. */
+  caFile: string;
   clock: Clock;
   random: Random;
   /** Undefined until the hub is made. */
   sessions: () => NodeSessions | undefined;
 }
 
-export function buildRules({ api, sessions, ...options }: RulesRoomOptions): Rules {
+export function buildRules({ api, sessions, caFile, ...options }: RulesRoomOptions): Rules {
   const { kube, clock, random } = options;
   return new Rules({
     ...options,
     rules: new Informer<Rule>(kube, GVR.rules, { clock, random }),
     endpoints: new Informer<RuleEndpoint>(kube, GVR.ruleEndpoints, { clock, random }),
     nodes: nodesOf(sessions),
+    targets: new RestTargets(caFile),
     whoIs: whoIsOf(api),
   });
 }

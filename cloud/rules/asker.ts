@@ -16,6 +16,7 @@ import {
 } from "../../shared/wire/rule_message.ts";
 import type { StoredMessage } from "./mailbox.ts";
 import type { Nodes } from "./port.ts";
+import type { RestTargets } from "./rest_targets.ts";
 import type { RuleTable } from "./rule_table.ts";
 
 /** Of what stands before a target: it is not there now. */
@@ -34,6 +35,7 @@ export type Answer = { status: number; body: Uint8Array<ArrayBuffer> } | { probl
 
 export interface AskerOptions {
   nodes: Nodes;
+  targets: RestTargets;
   table: () => RuleTable;
   clock: Clock;
 }
@@ -56,11 +58,10 @@ export class Asker {
     const { namespace, rule: name, id, payload } = message;
     const rule = this.#options.table().requestRule({ namespace, name });
     if (!rule) throw new AppError("invalid", "the rule is gone");
-    const response = await fetch(rule.url, {
+    const response = await this.#options.targets.fetch(rule.url, {
       method: "POST",
       headers: { "content-type": "application/json", nodename: node, [MESSAGE_ID_HEADER]: id },
       body: new Uint8Array(payload),
-      redirect: "manual",
       signal,
     });
     const { status } = response;

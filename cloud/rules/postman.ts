@@ -15,6 +15,7 @@ import { MESSAGE_ID_HEADER, RULE_PUBLISH_PATH } from "../../shared/wire/rule_mes
 import type { Asker } from "./asker.ts";
 import type { Mailbox, StoredMessage } from "./mailbox.ts";
 import type { Nodes } from "./port.ts";
+import type { RestTargets } from "./rest_targets.ts";
 import type { RuleCounts } from "./rule_counts.ts";
 import type { RuleTable } from "./rule_table.ts";
 
@@ -31,6 +32,7 @@ const log = roomLogger("cloud", "rules");
 export interface PostmanOptions {
   mailbox: Mailbox;
   nodes: Nodes;
+  targets: RestTargets;
   table: () => RuleTable;
   counts: RuleCounts;
   asker: Asker;
@@ -164,7 +166,7 @@ export class Postman {
     const { namespace, rule: name, id, payload, topic } = message;
     const rule = this.#options.table().topicRule({ namespace, name });
     if (!rule) throw new AppError("invalid", "the rule is gone");
-    return await fetch(rule.url, {
+    return await this.#options.targets.fetch(rule.url, {
       method: "POST",
       headers: {
         "content-type": message.contentType ?? "application/octet-stream",
@@ -172,7 +174,6 @@ export class Postman {
         "x-skerry-topic": encodeURI(topic),
       },
       body: new Uint8Array(payload),
-      redirect: "manual",
       signal,
     });
   }

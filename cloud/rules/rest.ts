@@ -87,7 +87,7 @@ export class RestEnd {
     const id = this.#options.random.uuid();
     const topic = `${target.topic}${suffix}`;
     await this.#options.mailbox.put([{ id, namespace, rule: rule.name, node, topic, payload }]);
-    return answer(200, "message delivered");
+    return new Response("message delivered"); // to the letter what KubeEdge's router says
   }
 
   async #identify(request: Request): Promise<(namespace: string) => boolean> {

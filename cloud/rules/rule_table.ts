@@ -50,7 +50,8 @@ export class RuleTable {
       const url = targetResource["resource"] ?? "";
       if (node === "" || !URL.canParse(url)) continue;
       if (from === "eventbus" && topic !== "") {
-        this.#topics.push({ namespace, name, node, filter: `${namespace}/${topic}`, url });
+        const filter = [namespace, ...parts(topic)].join("/");
+        this.#topics.push({ namespace, name, node, filter, url });
       }
       if (from === "servicebus" && targetUrl !== "") {
         this.#requests.push({ namespace, name, node, targetUrl, url });
@@ -58,14 +59,19 @@ export class RuleTable {
     }
   }
 
-  /** The rule with the longest path that `path` is or is below, and what is left of it. */
+  /**
+   * The rule with the longest path that `path` is or is below, and what is left of it. A part in
+   * braces stands for any one part; nothing of such a path is taken off, as in KubeEdge.
+   */
   forRest(namespace: string, path: string): { rule: RestRule; suffix: string } | undefined {
     let best: RestRule | undefined;
     for (const rule of this.#rest) {
-      if (rule.namespace !== namespace || rule.path.length < (best?.path.length ?? 0)) continue;
-      if (path === rule.path || path.startsWith(`${rule.path}/`)) best = rule;
+      if (rule.namespace !== namespace || !isBelow(path, rule.path)) continue;
+      if (!best || isNearer(rule.path, best.path)) best = rule;
     }
-    return best && { rule: best, suffix: path.slice(best.path.length) };
+    if (!best) return undefined;
+    const suffix = PARAMETER.test(best.path) ? `/${path}` : path.slice(best.path.length);
+    return { rule: best, suffix };
   }
 
   forTopic(node: string, filter: string): TopicRule[] {
@@ -100,6 +106,27 @@ export class RuleTable {
   nodes(): Set<string> {
     return new Set([...this.#topics, ...this.#requests].map(({ node }) => node));
   }
+}
+
+/** A part of a path such as {id}. */
+const PARAMETER = /\{[^{}/]+\}/;
+
+function parts(path: string): string[] {
+  return path.split("/").filter((part) => part !== "");
+}
+
+function isBelow(path: string, rulePath: string): boolean {
+  const [given, wanted] = [path.split("/"), rulePath.split("/")];
+  return given.length >= wanted.length &&
+    wanted.every((part, i) => part === given[i] || (PARAMETER.test(part) && given[i] !== ""));
+}
+
+/** More parts first; of as many the one that names more of them. */
+function isNearer(path: string, than: string): boolean {
+  const [a, b] = [path.split("/"), than.split("/")];
+  if (a.length !== b.length) return a.length > b.length;
+  const named = (all: string[]) => all.filter((part) => !PARAMETER.test(part)).length;
+  return named(a) > named(b);
 }
 
 function oldestFirst({ metadata: a }: Rule, { metadata: b }: Rule): number {

@@ -27,9 +27,12 @@ const TABLE = new RuleTable([
   fromRest("short", "/a/", "bus", { topic: "t" }),
   fromRest("long", "a/b", "service", { path: "/in" }),
   fromRest("lost", "c", "nobody", { topic: "t" }),
+  fromRest("room", "rooms/{id}/light", "bus", { topic: "t" }),
+  fromRest("attic", "rooms/attic/{what}", "bus", { topic: "t" }),
+  fromRest("hall", "rooms/hall/light", "bus", { topic: "t" }),
   rule("up", {
     source: "bus",
-    sourceResource: { topic: "up/+", node_name: "n1" },
+    sourceResource: { topic: "/up//+/", node_name: "n1" },
     target: "rest",
     targetResource: { resource: "http://h/x" },
   }),
@@ -42,6 +45,12 @@ const CASES: [path: string, rule: string | undefined, suffix?: string][] = [
   ["a/b/c", "long", "/c"],
   ["ab", undefined],
   ["c", undefined],
+  ["rooms/7/light", "room", "/rooms/7/light"],
+  ["rooms/7/light/on", "room", "/rooms/7/light/on"],
+  ["rooms/hall/light/on", "hall", "/on"],
+  ["rooms/attic/fan", "attic", "/rooms/attic/fan"],
+  ["rooms//light", undefined],
+  ["rooms/7/fan", undefined],
 ];
 for (const [path, name, suffix] of CASES) {
   Deno.test(`RuleTable: path ${path} is of ${name ?? "no rule"}`, () => {

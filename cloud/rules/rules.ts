@@ -16,6 +16,7 @@ import type { ReportOutcome, ReportSink } from "../hub/port.ts";
 import type { KubeClient } from "../kube/port.ts";
 import { Asker } from "./asker.ts";
 import { Mailbox } from "./mailbox.ts";
+import type { RestTargets } from "./rest_targets.ts";
 import type { Followed, Nodes, Rule, RuleEndpoint, WhoIs } from "./port.ts";
 import { Postman } from "./postman.ts";
 import { RestEnd } from "./rest.ts";
@@ -32,6 +33,7 @@ export interface RulesOptions {
   endpoints: Followed<RuleEndpoint>;
   store: Store;
   nodes: Nodes;
+  targets: RestTargets;
   whoIs: WhoIs;
   clock: Clock;
   random: Random;
@@ -50,13 +52,14 @@ export class Rules {
 
   constructor(options: RulesOptions) {
     this.#options = options;
-    const { store, clock, random, kube, nodes, whoIs } = options;
+    const { store, clock, random, kube, nodes, targets, whoIs } = options;
     const table = () => this.#rules();
     this.#mailbox = new Mailbox(store, clock);
     this.#counts = new RuleCounts(kube, clock);
     const { mailbox, counts } = { mailbox: this.#mailbox, counts: this.#counts };
-    const asker = this.#asker = new Asker({ nodes, table, clock });
-    this.#postman = new Postman({ mailbox, nodes, table, counts, asker, clock, random });
+    const asker = this.#asker = new Asker({ nodes, targets, table, clock });
+    const delivery = { mailbox, nodes, targets, asker, counts, table };
+    this.#postman = new Postman({ ...delivery, clock, random });
     this.#teller = new TopicTeller({ nodes, table, store, clock, random });
     const isNode = (name: string) => this.#isNode(name);
     this.#rest = new RestEnd({ table, mailbox, counts, nodes, isNode, whoIs, random });
@@ -79,6 +82,7 @@ export class Rules {
     scope.spawn("rules", (signal) => rules.run(signal));
     scope.spawn("rule endpoints", (signal) => endpoints.run(signal));
     await Promise.all([rules.whenSynced(scope.signal), endpoints.whenSynced(scope.signal)]);
+    scope.signal.addEventListener("abort", () => this.#options.targets.close(), { once: true });
     this.#asker.start(scope);
     this.#postman.start(scope);
     scope.spawn("rule counts", (signal) => this.#counts.run(signal));

@@ -3,19 +3,21 @@
  * a tunnel and an outbox of this test between them, and REST targets that listen. Their bounds, and
  * what becomes of what is sent while a target or the node is away.
  */
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertRejects } from "@std/assert";
 import { SYSTEM } from "../../cloud/apiserver/authorize.ts";
 import { type TestServer, testServer } from "../../cloud/apiserver/testing.ts";
 import { inProcessKube } from "../../cloud/kube/in_process.ts";
 import { Informer } from "../../cloud/kube/informer.ts";
 import type { Nodes, Rule, RuleEndpoint } from "../../cloud/rules/port.ts";
+import { RestTargets } from "../../cloud/rules/rest_targets.ts";
 import { Rules } from "../../cloud/rules/rules.ts";
+import { openLocalTls } from "../../edge/api_files.ts";
 import type { AppMessage } from "../../edge/mqtt/port.ts";
 import { EdgeRules, ruleUrls } from "../../edge/rules/edge_rules.ts";
 import { ServiceBus } from "../../edge/rules/service_bus.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import { type Clock, SystemClock } from "../../shared/clock.ts";
-import { AppError } from "../../shared/errors.ts";
+import { AppError, errorChain } from "../../shared/errors.ts";
 import { GVR } from "../../shared/k8s/gvr.ts";
 import { SystemRandom } from "../../shared/random.ts";
 import { MemoryStore } from "../../shared/store/memory_store.ts";
@@ -192,6 +194,7 @@ class World implements AsyncDisposable {
       endpoints: new Informer<RuleEndpoint>(kube, GVR.ruleEndpoints, ports),
       store: this.#store,
       nodes: this.#nodes,
+      targets: new RestTargets(""),
       whoIs: () => Promise.resolve({ username: "admin", groups: ["system:masters"] }),
     });
   }
@@ -398,4 +401,30 @@ Deno.test("Bodies of rules are taken up to their bounds, and refused by name bey
     500,
     `the target's answer is larger than ${MEBI} bytes`,
   ]);
+});
+
+Deno.test("A target with a certificate of the operator's own authority is asked", async () => {
+  const dir = await Deno.makeTempDir();
+  const tls = await openLocalTls(dir, ["localhost", "127.0.0.1"], new SystemRandom());
+  const caFile = `${dir}/targets.pem`;
+  await Deno.writeTextFile(caFile, `# ours\n${tls.authority}`);
+  await Deno.writeTextFile(`${dir}/none.pem`, "not a certificate");
+  const where = { hostname: "127.0.0.1", port: 0, onListen: () => {} };
+  const pair = { cert: tls.certificate, key: tls.privateKey };
+  const server = Deno.serve({ ...where, ...pair }, () => new Response("hello"));
+  const url = `https://localhost:${server.addr.port}/`;
+  const targets = new RestTargets(caFile);
+  try {
+    assertEquals(await (await targets.fetch(url, { method: "POST" })).text(), "hello");
+    const unknown = await assertRejects(() => new RestTargets("").fetch(url, {}));
+    assert(errorChain(unknown).includes("UnknownIssuer"), errorChain(unknown));
+    for (const file of ["none.pem", "missing.pem"]) {
+      const wrong = new RestTargets(`${dir}/${file}`);
+      await assertRejects(() => wrong.fetch(url, {}), AppError, `rest.caFile ${dir}/${file}`);
+    }
+  } finally {
+    targets.close();
+    await server.shutdown();
+    await Deno.remove(dir, { recursive: true });
+  }
 });

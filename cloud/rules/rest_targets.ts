@@ -1,0 +1,46 @@
+/**
+ * REST targets of rules, over the network. Those with TLS must show a certificate of an authority
+ * the program knows or of one in the operator's file, which is read when the first such target is
+ * asked: a file that cannot be read is as a target that is away.
+ */
+import { AppError } from "../../shared/errors.ts";
+
+const FILE_BYTES_MAX = 1024 * 1024;
+const PEM = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
+
+export class RestTargets {
+  readonly #caFile: string;
+  #client: Deno.HttpClient | undefined;
+
+  /** `caFile`: PEMs; "" for none. */
+  constructor(caFile: string) {
+    this.#caFile = caFile;
+  }
+
+  /** A redirect is an answer: where to is not the target's to decide. */
+  async fetch(url: string, init: RequestInit): Promise<Response> {
+    const how = { ...init, redirect: "manual" } as const;
+    if (this.#caFile === "" || !url.startsWith("https:")) return await fetch(url, how);
+    this.#client ??= Deno.createHttpClient({ caCerts: await this.#authorities() });
+    return await fetch(url, { ...how, client: this.#client });
+  }
+
+  /** Ends connections; what is asked after it opens its own. */
+  close(): void {
+    this.#client?.close();
+    this.#client = undefined;
+  }
+
+  async #authorities(): Promise<string[]> {
+    const file = this.#caFile;
+    try {
+      const { size } = await Deno.stat(file);
+      const found = size > FILE_BYTES_MAX ? null : (await Deno.readTextFile(file)).match(PEM);
+      if (found) return found;
+    } catch (cause) {
+      throw new AppError("unavailable", `Cannot read rest.caFile ${file}`, {}, { cause });
+    }
+    const want = `certificates as PEM, at most ${FILE_BYTES_MAX} bytes`;
+    throw new AppError("unavailable", `Cannot use rest.caFile ${file}: it must hold ${want}`);
+  }
+}
