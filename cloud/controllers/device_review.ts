@@ -36,9 +36,10 @@ export interface Verdict {
 export function judgeDevice(device: Device, model: DeviceModel | undefined): Verdict | undefined {
   const name = device.spec.deviceModelRef?.name ?? "";
   if (!model) {
+    if (name === "") return undefined; // it was said when it was written
     return { reason: "ModelNotFound", message: `Device model "${name}" does not exist` };
   }
-  const problems = checkAgainstModel(device.spec, model.spec);
+  const problems = checkAgainstModel(device.spec, model.spec).filter(({ isAdvice }) => !isAdvice);
   const [first] = problems;
   if (!first) return undefined;
   const more = problems.length > 1 ? ` (and ${problems.length - 1} more)` : "";

@@ -5,6 +5,8 @@ import { type DeviceProblem, Problems } from "./problem.ts";
 import { missingInProtocol, missingInVisitor } from "./protocols.ts";
 import { valueProblem } from "./values.ts";
 
+/** A mapper of one's own may know other keys for it. */
+const NEEDED = "the built-in mapper reaches nothing without it";
 /** Names the stream pipeline gives a meaning of its own; models need not list them. */
 const RESERVED = new Set(["saveFrame", "saveVideo"]);
 
@@ -26,9 +28,10 @@ export function checkAgainstModel(device: DeviceSpec, model: DeviceModelSpec): D
     if (desired !== undefined) checkDesired(problems, path, desired, ofModel);
     const visitor = effectiveVisitor(property, ofModel, protocol);
     if (!visitor) return;
-    for (const key of missingInVisitor(visitor.protocolName, visitor.configData)) {
-      problems.required(`${path}.visitors.configData.${key}`);
-    }
+    const missing = missingInVisitor(visitor.protocolName, visitor.configData);
+    problems.advise(() => {
+      for (const key of missing) problems.required(`${path}.visitors.configData.${key}`, NEEDED);
+    });
   });
   (device.methods ?? []).forEach(({ propertyNames = [] }, at) => {
     propertyNames.forEach((name, index) => {
@@ -46,7 +49,8 @@ function checkDesired(
   { name, type, accessMode, minimum, maximum }: ModelProperty,
 ): void {
   if (accessMode === "ReadOnly") {
-    problems.add(`${path}.desired`, "forbidden", `property ${name} is ReadOnly in its model`);
+    const detail = `property ${name} is ReadOnly in its model`;
+    problems.advise(() => problems.add(`${path}.desired`, "forbidden", detail));
     return;
   }
   if (!type) return; // the model's own problem
@@ -60,8 +64,10 @@ function checkDesired(
 function checkProtocolFits(problems: Problems, device: DeviceSpec, model: DeviceModelSpec): void {
   if (!device.protocol) return; // a device without configuration is not reached by any mapper
   const { protocolName, configData } = effectiveProtocol(device, model);
-  if (protocolName === "") problems.required("spec.protocol.protocolName");
-  for (const key of missingInProtocol(protocolName, configData)) {
-    problems.required(`spec.protocol.configData.${key}`);
-  }
+  problems.advise(() => {
+    if (protocolName === "") problems.required("spec.protocol.protocolName");
+    for (const key of missingInProtocol(protocolName, configData)) {
+      problems.required(`spec.protocol.configData.${key}`, NEEDED);
+    }
+  });
 }

@@ -11,7 +11,10 @@ export const DEVICE_STATES = ["online", "offline", "ok", "unknown", "unhealthy"]
 
 export function checkDevice(spec: DeviceSpec): DeviceProblem[] {
   const problems = new Problems();
-  if (!spec.deviceModelRef?.name) problems.required("spec.deviceModelRef.name");
+  if (!spec.deviceModelRef?.name) {
+    const detail = "a device without a model has no properties anybody knows";
+    problems.advise(() => problems.required("spec.deviceModelRef.name", detail));
+  }
   const properties = spec.properties ?? [];
   checkCount(problems, "spec.properties", properties.length);
   problems.unique(properties.map(({ name }, at) => [`spec.properties[${at}].name`, name ?? ""]));
@@ -26,7 +29,7 @@ export function checkDevice(spec: DeviceSpec): DeviceProblem[] {
   methods.forEach(({ name }, at) => {
     checkPropertyName(problems, `spec.methods[${at}].name`, name);
   });
-  problems.notNegative("spec.stateReport.reportCycle", spec.stateReport?.reportCycle);
+  problems.cycle("spec.stateReport.reportCycle", spec.stateReport?.reportCycle);
   return problems.found;
 }
 
@@ -38,8 +41,8 @@ function checkProperty(
 ): void {
   checkPropertyName(problems, `${path}.name`, property.name);
   if (property.desired) checkTwinValue(problems, `${path}.desired`, property.desired);
-  problems.notNegative(`${path}.reportCycle`, property.reportCycle);
-  problems.notNegative(`${path}.collectCycle`, property.collectCycle);
+  problems.cycle(`${path}.reportCycle`, property.reportCycle);
+  problems.cycle(`${path}.collectCycle`, property.collectCycle);
   if (property.visitors) {
     const protocolName = property.visitors.protocolName || protocol || "";
     checkVisitor(problems, `${path}.visitors`, { ...property.visitors, protocolName });

@@ -32,14 +32,7 @@ const URLS: readonly string[] = [
 ];
 
 export function checkPush(problems: Problems, path: string, push: JsonObject): void {
-  for (const field of REQUIRED) {
-    const parent = at(push, field.split(".").slice(0, -1));
-    const top = at(push, field.split(".").slice(0, field.startsWith("dbMethod") ? 2 : 1));
-    if (top === undefined) continue;
-    if (!isJsonObject(parent) || !at(parent, field.split(".").slice(-1))) {
-      problems.required(`${path}.${field}`);
-    }
-  }
+  problems.advise(() => checkWhole(problems, path, push));
   for (const [field, min, max] of WHOLE) {
     const value = at(push, field.split("."));
     if (value !== undefined) problems.whole(`${path}.${field}`, value, [min, max]);
@@ -48,6 +41,18 @@ export function checkPush(problems: Problems, path: string, push: JsonObject): v
     const value = at(push, field.split("."));
     if (typeof value !== "string" || value === "" || URL.canParse(value)) continue;
     problems.invalid(`${path}.${field}`, value, "must be a URL");
+  }
+}
+
+/** What lacks a part is pushed nowhere, and the device is none the worse for it. */
+function checkWhole(problems: Problems, path: string, push: JsonObject): void {
+  for (const field of REQUIRED) {
+    const parent = at(push, field.split(".").slice(0, -1));
+    const top = at(push, field.split(".").slice(0, field.startsWith("dbMethod") ? 2 : 1));
+    if (top === undefined) continue;
+    if (!isJsonObject(parent) || !at(parent, field.split(".").slice(-1))) {
+      problems.required(`${path}.${field}`, "nothing is pushed without it");
+    }
   }
 }
 

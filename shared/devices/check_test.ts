@@ -6,8 +6,9 @@ import { checkModel } from "./check_model.ts";
 import type { DeviceProblem } from "./problem.ts";
 import { fc } from "../testing/property.ts";
 
+/** A question mark stands behind what is no more than advice. */
 function lines(problems: DeviceProblem[]): string[] {
-  return problems.map(({ path, reason }) => `${path} ${reason}`);
+  return problems.map(({ path, reason, isAdvice }) => `${path} ${reason}${isAdvice ? "?" : ""}`);
 }
 
 function property(more: Partial<ModelProperty> = {}): ModelProperty {
@@ -36,7 +37,7 @@ Deno.test("a model's names are unique, its types known, its bounds fit and are i
 });
 
 Deno.test("a device by itself", () => {
-  assertEquals(lines(checkDevice({})), ["spec.deviceModelRef.name required"]);
+  assertEquals(lines(checkDevice({})), ["spec.deviceModelRef.name required?"]);
   const spec = device({
     properties: [
       { name: "a", reportCycle: -1, desired: { value: "x".repeat(65_537) } },
@@ -48,11 +49,11 @@ Deno.test("a device by itself", () => {
   assertEquals(lines(checkDevice(spec)), [
     "spec.properties[1].name duplicate",
     "spec.properties[0].desired.value too_long",
-    "spec.properties[0].reportCycle invalid",
-    "spec.properties[1].collectCycle invalid",
+    "spec.properties[0].reportCycle invalid?",
+    "spec.properties[1].collectCycle invalid?",
     "spec.properties[2].name invalid",
-    "spec.properties[2].pushMethod.http.hostName required",
-    "spec.properties[2].pushMethod.mqtt.topic required",
+    "spec.properties[2].pushMethod.http.hostName required?",
+    "spec.properties[2].pushMethod.mqtt.topic required?",
     "spec.properties[2].pushMethod.mqtt.qos invalid",
     "spec.methods[1].name duplicate",
   ]);
@@ -113,7 +114,7 @@ Deno.test("a device against its model", () => {
   assertEquals(desired("t", "11"), ["spec.properties[0].desired.value invalid"]);
   assertEquals(desired("t", "hot"), ["spec.properties[0].desired.value invalid"]);
   assertEquals(desired("t", ""), []);
-  assertEquals(desired("serial", "1"), ["spec.properties[0].desired forbidden"]);
+  assertEquals(desired("serial", "1"), ["spec.properties[0].desired forbidden?"]);
   assertEquals(desired("serial", ""), []);
   assertEquals(desired("label", '{"a": "ü"}'), []);
   assertEquals(desired("nothing", "1"), ["spec.properties[0].name not_found"]);
@@ -123,7 +124,7 @@ Deno.test("a device against its model", () => {
   ]);
   const visitors = { configData: { register: "InputRegister" } };
   assertEquals(check({ properties: [{ name: "t", visitors }] }), [
-    "spec.properties[0].visitors.configData.offset required",
+    "spec.properties[0].visitors.configData.offset required?",
   ]);
 });
 
@@ -141,8 +142,8 @@ Deno.test("what the model says of visitors and protocol need not be said again",
       bare,
     )),
     [
-      "spec.protocol.configData.url required",
-      "spec.properties[0].visitors.configData.nodeID required",
+      "spec.protocol.configData.url required?",
+      "spec.properties[0].visitors.configData.nodeID required?",
     ],
   );
 });

@@ -17,6 +17,8 @@ export interface DeviceProblem {
   detail: string;
   /** What stands there; shortened where it is long. */
   value?: unknown;
+  /** KubeEdge's own API takes it, and so do we: something that is not done, or a mapper's affair. */
+  isAdvice?: true;
 }
 
 /** The text of a plain value; "" for what has none (an object may even refuse to become one). */
@@ -27,12 +29,27 @@ export function plainText(value: unknown): string {
 /** Gathers problems below one path. */
 export class Problems {
   readonly found: DeviceProblem[] = [];
+  #isAdvice = false;
+
+  /** What `check` finds is no more than advice. */
+  advise(check: () => void): void {
+    const before = this.#isAdvice;
+    this.#isAdvice = true;
+    check();
+    this.#isAdvice = before;
+  }
 
   add(path: string, reason: ProblemReason, detail = "", value?: unknown): void {
     const shown = typeof value === "string" && value.length > 100
       ? `${value.slice(0, 100)}…`
       : value;
-    this.found.push({ path, reason, detail, ...(value === undefined ? {} : { value: shown }) });
+    this.found.push({
+      path,
+      reason,
+      detail,
+      ...(value === undefined ? {} : { value: shown }),
+      ...(this.#isAdvice ? { isAdvice: true as const } : {}),
+    });
   }
 
   required(path: string, detail = ""): void {
@@ -58,9 +75,10 @@ export class Problems {
     this.invalid(path, value, `must be a whole number between ${bounds[0]} and ${bounds[1]}`);
   }
 
-  notNegative(path: string, value: number | undefined): void {
+  /** Manifests say -1 where nothing is to be collected by time. */
+  cycle(path: string, value: number | undefined): void {
     if (value === undefined || value >= 0) return;
-    this.invalid(path, value, "must be greater than or equal to 0");
+    this.advise(() => this.invalid(path, value, "is no cycle: what it means is up to the mapper"));
   }
 
   unique(values: readonly (readonly [path: string, name: string])[]): void {

@@ -2,7 +2,9 @@
  * The Device of devices.kubeedge.io/v1beta1, the stored form of every Device and DeviceStatus.
  * Status is what its node reports, and the conditions the cloud has found. What is wrong in itself
  * is refused; what does not fit a model that is there is refused too; a model that is not there yet
- * is a warning, because manifests apply in any order.
+ * is a warning, because manifests apply in any order. What KubeEdge takes and nobody will act upon
+ * is a warning as well, so that existing manifests apply; a change that asks a property for a value
+ * which its model calls read-only is refused.
  */
 import { checkAgainstModel } from "../../../shared/devices/check_against_model.ts";
 import { checkDevice, checkStatus } from "../../../shared/devices/check_device.ts";
@@ -10,7 +12,7 @@ import { deepEqual } from "../../../shared/json/json.ts";
 import type { Device, DeviceModel } from "../../../shared/k8s/devices.ts";
 import type { KubeObject } from "../../../shared/k8s/types.ts";
 import { defineKind } from "./define_kind.ts";
-import { toFieldErrors } from "./device_problems.ts";
+import { toAdvice, toFieldError, toFieldErrors } from "./device_problems.ts";
 import { type FieldError, invalidValue } from "./field_error.ts";
 import type { KindInfo, Neighbours, Review } from "./kind_info.ts";
 import { dnsSubdomainProblem } from "./names.ts";
@@ -61,17 +63,22 @@ function reviewDevice(
 ): Review {
   // what was stored before its model changed stays editable in everything but its spec
   if (old && deepEqual(device(old).spec, spec)) return { errors: [], warnings: [] };
-  const warnings = cycleWarnings({ metadata, spec });
+  const warnings = [...cycleWarnings({ metadata, spec }), ...toAdvice(checkDevice(spec))];
   const name = spec.deviceModelRef?.name ?? "";
   const model = neighbours.find(MODELS_ID, metadata.namespace, name) as DeviceModel | undefined;
   if (!model) {
+    if (name === "") return { errors: [], warnings };
     warnings.push(`spec.deviceModelRef.name: device model "${name}" does not exist yet`);
     return { errors: [], warnings };
   }
   const before = old ? checkAgainstModel(device(old).spec, model.spec) : [];
   const problems = checkAgainstModel(spec, model.spec)
     .filter((problem) => !before.some((known) => deepEqual(known, problem)));
-  return { errors: toFieldErrors(problems), warnings };
+  const asked = old ? problems.filter(({ reason }) => reason === "forbidden") : [];
+  return {
+    errors: [...toFieldErrors(problems), ...asked.map(toFieldError)],
+    warnings: [...warnings, ...toAdvice(problems)],
+  };
 }
 
 function cycleWarnings({ spec }: Device): string[] {

@@ -42,13 +42,39 @@ Deno.test("a device that does not fit its model is refused, field by field", asy
   const answer = await api.call("POST", `${BETA}/devices`, wrong, { expect: 422 });
   assertEquals(causesOf(answer), [
     "spec.properties[0].desired.value FieldValueInvalid",
-    "spec.properties[1].desired FieldValueForbidden",
     "spec.properties[2].name FieldValueNotFound",
   ]);
   const fine = device([{ name: "t", desired: { value: "0.30000000000000004" } }]);
   const made = await api.call("POST", `${BETA}/devices`, fine, { expect: 201 });
   assertEquals(made.body.spec.properties[0].desired.value, "0.30000000000000004");
   assertEquals(warningsOf(made), null);
+});
+
+Deno.test("what KubeEdge takes is taken, with a word; read-only is not asked for later", async () => {
+  await using api = await withModel();
+  const made = device([
+    { name: "raw", desired: { value: "AQ==" }, collectCycle: -1 },
+    { name: "t", pushMethod: { http: { port: 80 } } },
+  ]);
+  const answer = await api.call("POST", `${BETA}/devices`, made, { expect: 201 });
+  const warnings = warningsOf(answer) ?? "";
+  for (
+    const words of [
+      "spec.properties[0].desired: Forbidden: property raw is ReadOnly in its model",
+      "spec.properties[0].collectCycle: Invalid value: -1",
+      "spec.properties[1].pushMethod.http.hostName: Required value: nothing is pushed without it",
+    ]
+  ) assertEquals(warnings.includes(words), true, warnings);
+  const headers = { "content-type": "application/merge-patch+json" };
+  const path = `${BETA}/devices/d`;
+  const other = { spec: { properties: [{ name: "raw", desired: { value: "AQ==" } }] } };
+  await api.call("PATCH", path, other, { expect: 200, headers });
+  await api.call("POST", `${BETA}/devices`, device([{ name: "raw" }], "e"), { expect: 201 });
+  const asked = await api.call("PATCH", `${BETA}/devices/e`, other, { expect: 422, headers });
+  assertEquals(causesOf(asked), ["spec.properties[0].desired FieldValueForbidden"]);
+  const bare = await api.call("POST", `${BETA}/devices`, { metadata: { name: "f" } });
+  assertEquals(bare.status, 201);
+  assertEquals(warningsOf(bare)?.includes("spec.deviceModelRef.name: Required value"), true);
 });
 
 Deno.test("a device before its model is a warning, as a model that some do not fit", async () => {
@@ -120,9 +146,10 @@ Deno.test("status and spec are written apart, and reports leave conditions alone
 
 Deno.test("v1alpha2 refuses in its own words, and a model of it comes back whole", async () => {
   await using api = await testServer();
-  const spec = { deviceModelRef: { name: "m" }, protocol: { modbus: {} } };
+  const common = { com: { baudRate: 7 } };
+  const spec = { deviceModelRef: { name: "m" }, protocol: { modbus: {}, common } };
   const bad = await api.call("POST", `${ALPHA}/devices`, { metadata: { name: "d" }, spec });
-  assertEquals(causesOf(bad), ["spec.protocol.modbus.slaveID FieldValueRequired"]);
+  assertEquals(causesOf(bad), ["spec.protocol.common.com.baudRate FieldValueNotSupported"]);
   const type = { double: { accessMode: "ReadOnly", defaultValue: 0.5, maximum: 100.25 } };
   const model = { metadata: { name: "m" }, spec: { properties: [{ name: "t", type }] } };
   const made = await api.call("POST", `${ALPHA}/devicemodels`, model, { expect: 201 });

@@ -175,24 +175,34 @@ Deno.test("a model comes back with its default values", () => {
 
 Deno.test("what v1alpha2 forbids is refused in its own words", () => {
   const problems = checkAlphaDevice(device({
-    protocol: { modbus: {}, opcua: { url: "" } },
+    protocol: {
+      modbus: {},
+      opcua: { url: "" },
+      common: { com: { baudRate: 7 }, tcp: { port: 0 }, collectType: "now" },
+    },
     propertyVisitors: [
-      { propertyName: "a", modbus: { register: "x" } },
-      { propertyName: "a", bluetooth: { dataConverter: { startIndex: 1 } } },
+      { propertyName: "a", modbus: { register: "x", offset: -1 } },
+      { propertyName: "a", bluetooth: { dataConverter: { endIndex: -1 } } },
     ],
   }));
   assertEquals(problems.map(({ path, reason }) => `${path} ${reason}`), [
-    "spec.deviceModelRef.name required",
     "spec.protocol invalid",
-    "spec.protocol.opcua.url required",
-    "spec.protocol.modbus.slaveID required",
+    "spec.protocol.common.com.baudRate unsupported",
+    "spec.protocol.common.tcp.port invalid",
+    "spec.protocol.common.collectType unsupported",
     "spec.propertyVisitors[1].propertyName duplicate",
     "spec.propertyVisitors[0].modbus.register unsupported",
     "spec.propertyVisitors[0].modbus.offset invalid",
-    "spec.propertyVisitors[0].modbus.limit required",
-    "spec.propertyVisitors[1].bluetooth.characteristicUUID required",
     "spec.propertyVisitors[1].bluetooth.dataConverter.endIndex invalid",
   ]);
+});
+
+Deno.test("the schema of v1alpha2 requires nothing of a protocol", () => {
+  const parts = [{ modbus: {} }, { opcua: {} }, { bluetooth: { dataConverter: {} } }];
+  for (const part of [...parts, { customizedProtocol: {} }, { common: { tcp: {}, com: {} } }]) {
+    const propertyVisitors = [{ propertyName: "a", ...part }];
+    assertEquals(checkAlphaDevice(device({ protocol: part, propertyVisitors })), []);
+  }
 });
 
 const word = fc.constantFrom("a", "b", "port", "ip", "timeout", "customizedValues", "register");

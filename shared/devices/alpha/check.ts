@@ -1,4 +1,7 @@
-/** What is wrong with a v1alpha2 object in its own words; conversion shows the rest. */
+/**
+ * What is wrong with a v1alpha2 object in its own words; conversion shows the rest. Its schema
+ * requires nothing of a protocol: what is missing is told of what it becomes, as advice.
+ */
 import { isJsonObject } from "../../json/json.ts";
 import { type DeviceProblem, Problems } from "../problem.ts";
 import { BAUD_RATES, REGISTERS } from "../protocols.ts";
@@ -10,7 +13,6 @@ const OPERATIONS = ["Add", "Subtract", "Multiply", "Divide"];
 
 export function checkAlphaDevice({ spec, status }: AlphaDevice): DeviceProblem[] {
   const problems = new Problems();
-  if (!spec.deviceModelRef?.name) problems.required("spec.deviceModelRef.name");
   if (spec.protocol) checkProtocol(problems, "spec.protocol", spec.protocol);
   const visitors = spec.propertyVisitors ?? [];
   problems.unique(
@@ -40,20 +42,12 @@ export function checkAlphaModel({ spec }: AlphaModel): DeviceProblem[] {
 function checkProtocol(problems: Problems, path: string, protocol: AlphaProtocol): void {
   const given = PROTOCOLS.filter((name) => protocol[name] !== undefined);
   if (given.length > 1) problems.invalid(path, given.join(", "), "must have only one protocol");
-  const { opcua, modbus, customizedProtocol, common } = protocol;
-  if (opcua && !opcua["url"]) problems.required(`${path}.opcua.url`);
-  if (modbus && modbus["slaveID"] === undefined) problems.required(`${path}.modbus.slaveID`);
-  if (customizedProtocol && !customizedProtocol.protocolName) {
-    problems.required(`${path}.customizedProtocol.protocolName`);
-  }
-  const { com, tcp, collectType } = common ?? {};
+  const { com, tcp, collectType } = protocol.common ?? {};
   if (isJsonObject(com)) {
-    if (!com["serialPort"]) problems.required(`${path}.common.com.serialPort`);
     const baudRate = com["baudRate"];
     if (baudRate !== undefined) problems.oneOf(`${path}.common.com.baudRate`, baudRate, BAUD_RATES);
   }
-  if (isJsonObject(tcp)) {
-    if (!tcp["ip"]) problems.required(`${path}.common.tcp.ip`);
+  if (isJsonObject(tcp) && tcp["port"] !== undefined) {
     problems.whole(`${path}.common.tcp.port`, tcp["port"], [1, 65_535]);
   }
   if (collectType) problems.oneOf(`${path}.common.collectType`, collectType, ["sync", "async"]);
@@ -62,30 +56,27 @@ function checkProtocol(problems: Problems, path: string, protocol: AlphaProtocol
 function checkVisitor(problems: Problems, path: string, visitor: AlphaVisitor): void {
   const given = PROTOCOLS.filter((name) => visitor[name] !== undefined);
   if (given.length > 1) problems.invalid(path, given.join(", "), "must have only one protocol");
-  const { opcua, modbus, bluetooth, customizedProtocol } = visitor;
-  if (opcua && !opcua["nodeID"]) problems.required(`${path}.opcua.nodeID`);
+  const { modbus, bluetooth } = visitor;
   if (modbus) {
-    problems.oneOf(`${path}.modbus.register`, modbus["register"] ?? "", REGISTERS);
-    problems.whole(`${path}.modbus.offset`, modbus["offset"], [0, 65_535]);
-    if (modbus["limit"] === undefined) problems.required(`${path}.modbus.limit`);
+    const { register, offset } = modbus;
+    if (register !== undefined) problems.oneOf(`${path}.modbus.register`, register, REGISTERS);
+    if (offset !== undefined) problems.whole(`${path}.modbus.offset`, offset, [0, 65_535]);
   }
   if (bluetooth) {
-    if (!bluetooth["characteristicUUID"]) problems.required(`${path}.bluetooth.characteristicUUID`);
     checkConverter(problems, `${path}.bluetooth.dataConverter`, bluetooth["dataConverter"]);
-  }
-  if (customizedProtocol && !customizedProtocol.protocolName) {
-    problems.required(`${path}.customizedProtocol.protocolName`);
   }
 }
 
 function checkConverter(problems: Problems, path: string, converter: unknown): void {
   if (!isJsonObject(converter)) return;
   for (const key of ["startIndex", "endIndex"]) {
-    problems.whole(`${path}.${key}`, converter[key], [0, 2 ** 31]);
+    const index = converter[key];
+    if (index !== undefined) problems.whole(`${path}.${key}`, index, [0, 2 ** 31]);
   }
   const steps = converter["orderOfOperations"];
   (Array.isArray(steps) ? steps : []).forEach((step: unknown, at) => {
     const type = isJsonObject(step) ? step["operationType"] : undefined;
-    problems.oneOf(`${path}.orderOfOperations[${at}].operationType`, type ?? "", OPERATIONS);
+    if (type === undefined) return;
+    problems.oneOf(`${path}.orderOfOperations[${at}].operationType`, type, OPERATIONS);
   });
 }
