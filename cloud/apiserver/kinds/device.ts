@@ -43,12 +43,24 @@ export const DEVICE: KindInfo = defineKind({
     "spec.deviceModelRef.name": (object) => device(object).spec.deviceModelRef?.name,
     "status.state": (object) => device(object).status?.state,
   },
-  default: (object) => object["spec"] === undefined ? { ...object, spec: {} } : object,
+  default: (object) => withStateReport(object["spec"] ? object : { ...object, spec: {} }),
   prepareCreate: ({ status: _reported, ...object }) => object as KubeObject, // nodes report it
   validate: (object) => [...toFieldErrors(checkDevice(device(object).spec)), ...checkNode(object)],
   validateSubresource: (object) => toFieldErrors(checkStatus(device(object).status ?? {})),
   review: (object, old, neighbours) => reviewDevice(device(object), old, neighbours),
 });
+
+/** Up to KubeEdge 1.22 manifests said in `status` how the state is to be reported. */
+function withStateReport(object: KubeObject): KubeObject {
+  const { spec, status } = device(object);
+  const { reportToCloud, reportCycle } = status ?? {};
+  if (spec.stateReport || (reportToCloud === undefined && reportCycle === undefined)) return object;
+  const stateReport = {
+    ...(reportToCloud === undefined ? {} : { reportToCloud }),
+    ...(reportCycle === undefined ? {} : { reportCycle }),
+  };
+  return { ...object, spec: { ...spec, stateReport } } as KubeObject;
+}
 
 function checkNode(object: KubeObject): FieldError[] {
   const { nodeName } = device(object).spec;

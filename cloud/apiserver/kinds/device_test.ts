@@ -77,6 +77,20 @@ Deno.test("what KubeEdge takes is taken, with a word; read-only is not asked for
   assertEquals(warningsOf(bare)?.includes("spec.deviceModelRef.name: Required value"), true);
 });
 
+Deno.test("how the state is reported may stand in the status, as before KubeEdge 1.23", async () => {
+  await using api = await withModel();
+  const status = { reportToCloud: false, reportCycle: 5_000, state: "ok" };
+  const made = await api.call("POST", `${BETA}/devices`, { ...device([]), status }, {
+    expect: 201,
+  });
+  assertEquals(made.body.spec.stateReport, { reportToCloud: false, reportCycle: 5_000 });
+  assertEquals(made.body.status, undefined);
+  const spec = { deviceModelRef: { name: "m" }, stateReport: { reportCycle: 1 } };
+  const said = { metadata: { name: "e" }, spec, status };
+  const kept = await api.call("POST", `${BETA}/devices`, said, { expect: 201 });
+  assertEquals(kept.body.spec.stateReport, { reportCycle: 1 });
+});
+
 Deno.test("a device before its model is a warning, as a model that some do not fit", async () => {
   await using api = await testServer();
   const early = device([{ name: "t", desired: { value: "1" } }]);
