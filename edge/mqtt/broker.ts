@@ -48,6 +48,15 @@ export interface BrokerOptions {
   clock: Clock;
 }
 
+interface Guest {
+  connection: Connection;
+  who: Who;
+  /** What its user was known by when it was let in. */
+  proof?: string;
+  /** The last message it was given: filters that overlap are one subscriber. */
+  lastCounter: number;
+}
+
 type Done = (error?: Error | null) => void;
 type Publish = (packet: Packet, client: Client | undefined, done: Done) => void;
 
@@ -57,6 +66,7 @@ interface Packet {
   topic: string;
   payload: string | Uint8Array;
   qos: 0 | 1 | 2;
+  retain: boolean;
   messageId?: number;
   brokerId?: string;
   brokerCounter?: number;
@@ -79,16 +89,12 @@ export class Broker {
   readonly #sessions: Sessions;
   readonly #deliveries: Deliveries;
   readonly #connections = new Set<Connection>();
-  readonly #bySocket = new WeakMap<object, Connection>();
-  readonly #whoIs = new WeakMap<Client, Who>();
-  /** What a client's user was known by when it was let in. */
-  readonly #proofs = new WeakMap<Client, string>();
+  /** By socket: the library says which client is whose. */
+  readonly #guests = new WeakMap<object, Guest>();
   #usersVersion = 0;
   /** Packets that go nowhere, or went where they go: the library only acknowledges them. */
   readonly #finished = new WeakSet<object>();
   readonly #publish: Publish;
-  /** The last message each client was given: filters that overlap are one subscriber. */
-  readonly #lastCounter = new WeakMap<Client, number>();
   #isForQos0 = false;
   readonly #log = roomLogger("edge", "mqtt");
   #ids = new Map<string, Client>();
@@ -97,14 +103,13 @@ export class Broker {
     this.#options = options;
     this.#deliveries = new Deliveries(options);
     this.#acl = new Acl(options.config.acl);
-    const { queuedMessages } = options.config.limits;
     this.#sessions = new Sessions({
       ...options,
-      limits: { queuedMessages },
+      limits: options.config.limits,
       isOnline: (id) => this.#ids.has(id),
       who: (client) => this.#who(client),
       maySubscribe: (who, filter) => this.#acl.maySubscribe(who, filter),
-      canTake: async (client) => await this.#bySocket.get(client.conn)?.canTake() ?? false,
+      canTake: async (client) => await this.#guest(client)?.connection.canTake() ?? false,
     });
     this.#aedes = new Aedes({
       persistence: this.#sessions.persistence(),
@@ -154,7 +159,7 @@ export class Broker {
       onClose: () => this.#connections.delete(connection),
     });
     this.#connections.add(connection);
-    this.#bySocket.set(socket, connection);
+    this.#guests.set(socket, { connection, who: NOBODY, lastCounter: -1 });
     this.#adjust(this.#aedes.handle(socket));
   }
 
@@ -187,10 +192,11 @@ export class Broker {
     if (users.version === this.#usersVersion) return;
     this.#usersVersion = users.version;
     for (const client of this.#ids.values()) {
-      if (users.proofOf(this.#who(client).user) === this.#proofs.get(client)) continue;
+      const guest = this.#guest(client);
+      if (!guest || users.proofOf(guest.who.user) === guest.proof) continue;
       counters.drop("unauthorized");
       this.#log.info("MQTT client's user changed; it is let go", { client: client.id });
-      this.#bySocket.get(client.conn)?.end();
+      guest.connection.end();
     }
   }
 
@@ -205,7 +211,7 @@ export class Broker {
   #speaks(client: Client, { protocolVersion }: { protocolVersion?: number }): boolean {
     if (protocolVersion !== 5) return true;
     this.#options.counters.drop("protocol");
-    this.#bySocket.get(client.conn)?.refuse(REFUSED_V5);
+    this.#guest(client)?.connection.refuse(REFUSED_V5);
     return false;
   }
 
@@ -241,14 +247,16 @@ export class Broker {
     if (users) {
       await this.#loadUsers(users);
       const proof = users.proofOf(user);
-      if (proof !== undefined) this.#proofs.set(client, proof);
+      const guest = this.#guest(client);
+      if (guest && proof !== undefined) guest.proof = proof;
       if (!await users.verify(user, password ?? new Uint8Array())) {
         counters.drop("unauthorized");
         this.#log.warn("MQTT client refused", { client: client.id, user });
         throw refusal(4, "bad user name or password");
       }
     }
-    this.#whoIs.set(client, { user: users ? user : "", client: client.id });
+    const guest = this.#guest(client);
+    if (guest) guest.who = { user: users ? user : "", client: client.id };
   }
 
   async #loadUsers(users: Users): Promise<void> {
@@ -297,10 +305,12 @@ export class Broker {
     const taken = take(message).catch((error) =>
       this.#log.warn("Message was not taken", { topic, error: errorChain(error) })
     );
-    const connection = this.#bySocket.get(client.conn);
+    const connection = this.#guest(client)?.connection;
     void connection?.inOrder(taken).then(() => {
       // the library would acknowledge first; a will is nobody's to acknowledge
-      if (packet.qos !== 1 || packet.cmd !== "publish") return done(null);
+      const mayBeKept = packet.qos === 1 && packet.cmd === "publish" &&
+        (packet.retain || this.#sessions.hasAny || connection.isKeeping);
+      if (!mayBeKept) return done(null);
       const kept = connection.keptInOrder(this.#publishKept(packet, client));
       return kept.then(() => {
         this.#finished.add(packet);
@@ -331,18 +341,17 @@ export class Broker {
   }
 
   /** Resolves when it may be acknowledged. */
-  async #publishKept(packet: Packet, client: Client | undefined): Promise<void> {
+  #publishKept(packet: Packet, client: Client | undefined): Promise<void> {
     const inside = this.#aedes as unknown as AedesInside; // not in its types
     const counter = ++inside.counter;
-    const { kept, passed } = this.#sessions.expect(counter, client?.id);
-    const failed = Promise.withResolvers<void>();
-    const numbered = Object.assign(packet, { brokerId: inside.id, brokerCounter: counter });
-    this.#publish(numbered, client, (error) => {
-      if (error) failed.reject(error);
-      passed();
+    const gate = this.#sessions.expect(counter, client?.id);
+    packet.brokerId = inside.id;
+    packet.brokerCounter = counter;
+    this.#publish(packet, client, (error) => {
+      if (error) this.#sessions.forget(counter);
+      gate.passed(error ?? undefined);
     });
-    void kept.then(failed.resolve, failed.reject);
-    await failed.promise;
+    return gate.kept;
   }
 
   #forward(client: Client, packet: AedesPublishPacket): AedesPublishPacket | null {
@@ -350,15 +359,15 @@ export class Broker {
     if (messageId !== undefined) return packet; // a session is caught up with, at its pace
     const counter = packet.brokerCounter ?? 0;
     const isForSession = packet.qos > 0 && !client.clean && packet.brokerId !== null;
-    if (this.#lastCounter.get(client) === counter) return null;
+    const guest = this.#guest(client);
+    if (!guest || guest.lastCounter === counter) return null;
     // another of its filters gets it the better way
     if (this.#isForQos0 && isForSession && this.#sessions.waitsFor(client, counter)) return null;
-    this.#lastCounter.set(client, counter);
-    const connection = this.#bySocket.get(client.conn);
-    if (!connection || connection.isSlow) {
+    guest.lastCounter = counter;
+    if (guest.connection.isSlow) {
       this.#options.counters.drop("slow_client");
       // a message that must arrive waits in the session, if there is one, until it is back
-      if (packet.qos > 0) connection?.end();
+      if (packet.qos > 0) guest.connection.end();
       return null;
     }
     if (!isForSession) return packet;
@@ -386,10 +395,17 @@ export class Broker {
     emitter.on("error", (error) => this.#log.warn("Broker", { error: errorChain(error) }));
   }
 
+  #guest(client: Client): Guest | undefined {
+    return this.#guests.get(client.conn);
+  }
+
   #who(client: Client): Who {
-    return this.#whoIs.get(client) ?? { user: "", client: client.id };
+    return this.#guest(client)?.who ?? NOBODY;
   }
 }
+
+/** Before it has said who it is. */
+const NOBODY: Who = { user: "", client: "" };
 
 function refusal(returnCode: number, message: string): AuthenticateError {
   return Object.assign(new Error(message), { returnCode }) as AuthenticateError; // its two fields

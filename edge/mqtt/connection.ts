@@ -30,6 +30,7 @@ export class Connection {
   readonly #closed = new AbortController();
   #lastTaken: Promise<void> = Promise.resolve();
   #lastKept: Promise<void> = Promise.resolve();
+  #keeping = 0;
   #isWaiting = false;
   #willLook = false;
 
@@ -73,8 +74,14 @@ export class Connection {
   /** The same for what is kept, which takes longer; rejects once one was not. */
   keptInOrder(work: Promise<void>): Promise<void> {
     const before = this.#lastKept;
-    this.#lastKept = work.then(() => before);
+    this.#keeping++;
+    this.#lastKept = work.then(() => before).finally(() => this.#keeping--);
     return this.#lastKept;
+  }
+
+  /** Something is not kept yet, and what comes behind it is acknowledged behind it. */
+  get isKeeping(): boolean {
+    return this.#keeping > 0;
   }
 
   /** Resolves when the client has read most of what was written to it; false when it is gone. */

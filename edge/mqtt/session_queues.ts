@@ -38,6 +38,14 @@ export interface QueuesOptions {
   nextCounter: () => number;
 }
 
+/** Who waits until a message is kept. */
+export interface Keeping {
+  /** The client that sent it. */
+  by: string | undefined;
+  wait(): void;
+  done(error?: unknown): void;
+}
+
 /** What goes to a client that catches up, as the library takes it. */
 export interface Outgoing {
   cmd: "publish" | "pubrel";
@@ -78,37 +86,27 @@ export class SessionQueues {
     return this.#messages;
   }
 
-  /** For each of `clients`; the promises are of those that are kept, and reject if they are not. */
+  /** For each of `targets`, by its QoS; `gate` waits for each and is told when it is kept. */
   enqueue(
     targets: ReadonlyMap<string, 1 | 2>,
-    { counter, message, by }: { counter: number; message: Message; by: string | undefined },
-  ): Promise<void>[] {
+    { counter, message, gate }: { counter: number; message: Message; gate: Keeping | undefined },
+  ): void {
     const now: Entry[] = [];
-    const kept: Promise<void>[] = [];
-    const { promise: allKept, resolve, reject } = Promise.withResolvers<void>();
-    let open = 0;
-    const onKept = (error?: unknown) => {
-      if (error !== undefined) reject(error);
-      else if (--open === 0) resolve();
-    };
     for (const [client, qos] of targets) {
       const queue = this.#accepting(client, message);
       if (!queue) continue;
       const entry = newEntry({ client, counter, qos, message });
-      entry.onKept = onKept;
-      open++;
+      gate?.wait();
+      entry.onKept = gate?.done;
       this.#add(queue, entry);
       // one that waits for its own message here could not acknowledge it
-      const isSoon = this.#options.isOnline(client) && !queue.isCatchingUp && client !== by;
+      const isSoon = this.#options.isOnline(client) && !queue.isCatchingUp && client !== gate?.by;
       if (isSoon) this.#writer.writeLate(entry);
       else now.push(entry);
     }
-    if (open === 0) return kept;
     if (now.length > 0) {
       void this.#writer.write(now).then(() => this.#rest(now)); // tells each entry
     }
-    void allKept.catch(() => {}); // for those who do not ask
-    return [allKept];
   }
 
   /** The packet id a new message goes out with; undefined when it goes another time, or went. */

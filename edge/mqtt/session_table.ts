@@ -28,10 +28,13 @@ interface Session {
 
 export class SessionTable {
   readonly #store: BrokerStore;
+  /** Of one session. */
+  readonly #filtersMax: number;
   readonly #sessions = new Map<string, Session>();
 
-  constructor(store: BrokerStore) {
+  constructor(store: BrokerStore, filtersMax: number) {
     this.#store = store;
+    this.#filtersMax = filtersMax;
     for (const { key, value } of rowsOf(store, SESSIONS_BUCKET)) {
       const row = parseSession(value);
       if (!row) continue;
@@ -69,7 +72,9 @@ export class SessionTable {
     if (!isNew && session.user === user) return void await session.written;
     const before = session.filters;
     const after = new Map(before);
-    for (const { topic, qos } of filters) after.set(topic, qos);
+    for (const { topic, qos } of filters) {
+      if (after.has(topic) || after.size < this.#filtersMax) after.set(topic, qos);
+    }
     Object.assign(session, { user, filters: after });
     this.#sessions.set(client, session);
     session.written = this.#write(client, session);

@@ -43,7 +43,7 @@ interface Matching {
 }
 
 export interface SessionOptions {
-  limits: { queuedMessages: number };
+  limits: { queuedMessages: number; subscriptions: number };
   store: BrokerStore;
   clock: Clock;
   counters: Counters;
@@ -57,10 +57,39 @@ export interface SessionOptions {
   canTake: (client: Client) => Promise<boolean>;
 }
 
-interface Gate {
-  by: string | undefined;
-  waits: Promise<void>[];
-  passed: () => void;
+/** What one publication waits for: that it went everywhere, and whoever else is told of. */
+export class Gate {
+  readonly by: string | undefined;
+  /** Resolves when it may be acknowledged; rejects when it must not. */
+  readonly kept: Promise<void>;
+  readonly #resolve: () => void;
+  readonly #reject: (error: unknown) => void;
+  #open = 1;
+  #hasPassed = false;
+
+  constructor(by: string | undefined) {
+    const { promise, resolve, reject } = Promise.withResolvers<void>();
+    this.by = by;
+    this.kept = promise;
+    this.#resolve = resolve;
+    this.#reject = reject;
+  }
+
+  wait(): void {
+    this.#open++;
+  }
+
+  readonly done = (error?: unknown): void => {
+    if (error !== undefined) this.#reject(error);
+    else if (--this.#open === 0) this.#resolve();
+  };
+
+  /** It went everywhere; said twice it counts once. */
+  passed(error?: unknown): void {
+    if (this.#hasPassed && error === undefined) return;
+    this.#hasPassed = true;
+    this.done(error);
+  }
 }
 
 export class Sessions {
@@ -75,7 +104,7 @@ export class Sessions {
   /** Reads what is on disk; queues come with the broker that counts their messages. */
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#table = new SessionTable(options.store);
+    this.#table = new SessionTable(options.store, options.limits.subscriptions);
     this.#received = new Received(options.store);
     this.#retained = new Retained(options);
   }
@@ -90,19 +119,21 @@ export class Sessions {
     return { sessions: this.#table.size, queued, retained: this.#retained.size };
   }
 
-  /**
-   * To be called before the message is published under this number. `kept` resolves when it may be
-   * acknowledged and rejects when it must not; `passed` is for one that went to no session.
-   */
-  expect(counter: number, by?: string): { kept: Promise<void>; passed: () => void } {
-    const { promise, resolve } = Promise.withResolvers<void>();
-    const gate: Gate = { by, waits: [], passed: resolve };
+  /** False while no message can be for a session. */
+  get hasAny(): boolean {
+    return this.#table.size > 0;
+  }
+
+  /** To be called before the message is published under this number, in the same turn. */
+  expect(counter: number, by?: string): Gate {
+    const gate = new Gate(by);
     this.#gates.set(counter, gate);
-    const kept = promise.then(() => {
-      this.#gates.delete(counter);
-      if (gate.waits.length > 0) return Promise.all(gate.waits).then(() => {});
-    });
-    return { kept, passed: resolve };
+    return gate;
+  }
+
+  /** It was not published. */
+  forget(counter: number): void {
+    this.#gates.delete(counter);
   }
 
   /** Is this packet of QoS 2 one that came already? */
@@ -208,15 +239,11 @@ export class Sessions {
   #outgoing() {
     const enqueue = (subs: readonly Subscriber[], packet: Packet): Promise<void> => {
       const gate = this.#gates.get(packet.brokerCounter);
-      const targets = targetsOf(subs, packet.qos);
-      if (targets.size > 0) {
+      this.#gates.delete(packet.brokerCounter);
+      if (subs.length > 0) {
         const message = messageOf(packet);
-        const kept = this.#queues?.enqueue(targets, {
-          counter: packet.brokerCounter,
-          message,
-          by: gate?.by,
-        });
-        gate?.waits.push(...kept ?? []);
+        const counter = packet.brokerCounter;
+        this.#queues?.enqueue(targetsOf(subs, packet.qos), { counter, message, gate });
       }
       gate?.passed();
       return Promise.resolve();
@@ -226,8 +253,9 @@ export class Sessions {
         const { topic, qos, payload } = messageOf(packet);
         // what the library read is part of something larger
         const kept = this.#retained.keep({ topic, qos, payload: Buffer.from(payload) });
-        void kept?.catch(() => {}); // for those who do not ask
-        if (kept) this.#gates.get(packet.brokerCounter)?.waits.push(kept);
+        const gate = kept && this.#gates.get(packet.brokerCounter);
+        gate?.wait();
+        void kept?.then(() => gate?.done(), (error) => gate?.done(error));
         return Promise.resolve();
       },
       createRetainedStreamCombi: (filters: string[]) => Readable.from(this.#retainedFor(filters)),

@@ -1,10 +1,12 @@
 /**
  * `deno task bench mqtt [UPDATES, default 10 000]`: twin updates by MQTT to the compiled edge,
  * each durable before its answer, and plain messages of QoS 1 through its embedded broker and
- * through mosquitto in the same run. The clients are this process.
+ * through mosquitto in the same run: to a client that is there, to a session that is there, and for
+ * a session that is away (on disk before the acknowledgement here, in memory at mosquitto). The
+ * clients are this process.
  */
 import { join } from "@std/path";
-import { connectAsync, type MqttClient } from "mqtt";
+import { connect, connectAsync, type MqttClient } from "mqtt";
 import { SystemClock } from "../../shared/clock.ts";
 import {
   deviceName,
@@ -42,7 +44,10 @@ export async function run({ workDir, args, signal }: BenchOptions): Promise<Benc
     logDir: workDir,
   });
   const port = freePort();
-  const mosquitto = await startMosquitto(workDir, port);
+  const mosquitto = await startMosquitto(workDir, port, [
+    "allow_anonymous true",
+    "max_queued_messages 0",
+  ]);
   try {
     const url = await edge.waitFor("its broker", async () => {
       const text = await Deno.readTextFile(join(workDir, "addresses.json"));
@@ -57,6 +62,9 @@ export async function run({ workDir, args, signal }: BenchOptions): Promise<Benc
       await withClients(at ?? "", async (clients) => {
         metrics.push(...await benchPlain(clients, name ?? ""));
       });
+      metrics.push(...await benchSession(at ?? "", name ?? ""));
+      if (name === "embedded") metrics.push(...await benchAway(at ?? "", "embedded, on disk"));
+      else metrics.push(...await benchAway(at ?? "", "mosquitto, in memory"));
     }
     const { pssMb } = await memoryOf(edge.pid);
     metrics.push({ name: "edge after the load, PSS", value: pssMb, unit: "MB" });
@@ -123,6 +131,46 @@ async function benchPlain(clients: MqttClient[], name: string): Promise<Metric[]
   return metricsOf(`QoS 1 through ${name}`, perSecond, latencies);
 }
 
+/** The listener is a session that outlives its connection, and is there. */
+async function benchSession(url: string, name: string): Promise<Metric[]> {
+  const session = { clientId: "bench-there", clean: false };
+  const listener = await connectAsync(url, session);
+  let metrics: Metric[] = [];
+  await withClients(url, async ([, ...senders]) => {
+    metrics = await benchPlain([listener, ...senders], `${name} to a session`);
+  });
+  await listener.unsubscribeAsync("bench/#");
+  await listener.endAsync();
+  return metrics;
+}
+
+/** Acknowledged while nobody is there; then the session takes it all. */
+async function benchAway(url: string, name: string): Promise<Metric[]> {
+  const session = { clientId: "bench-away", clean: false };
+  const before = await connectAsync(url, session);
+  await before.subscribeAsync("away/#", { qos: 1 });
+  await before.endAsync();
+  const payload = "x".repeat(100);
+  const metrics: Metric[] = [];
+  await withClients(url, async (senders) => {
+    const { perSecond, latencies } = await drive(MESSAGES, async (index) => {
+      await senders[index % CLIENTS]?.publishAsync(`away/${index % 10}`, payload, { qos: 1 });
+    });
+    metrics.push(...metricsOf(`QoS 1 kept for a session (${name})`, perSecond, latencies));
+  });
+  const all = Promise.withResolvers<void>();
+  let heard = 0;
+  const beginMs = clock.monotonicMs();
+  const back = connect(url, session);
+  back.on("message", () => ++heard === MESSAGES && all.resolve());
+  await all.promise;
+  const perSecond = MESSAGES / ((clock.monotonicMs() - beginMs) / 1_000);
+  metrics.push({ name: `taken by the session (${name})`, value: perSecond, unit: "1/s" });
+  await back.unsubscribeAsync("away/#");
+  await back.endAsync();
+  return metrics;
+}
+
 async function drive(
   count: number,
   one: (index: number) => Promise<void>,
@@ -157,7 +205,7 @@ function configOf(dataDir: string): string {
     `dataDir: ${dataDir}`,
     "cloud: { addresses: [] }",
     'api: { listen: "127.0.0.1:0" }',
-    'mqtt: { listen: "127.0.0.1:0" }',
+    'mqtt: { listen: "127.0.0.1:0", limits: { queuedMessages: 20000 } }',
     `dmi: { socket: ${dataDir}/dmi.sock }`,
     `runtime: { endpoint: "unix://${dataDir}/none.sock" }`,
     `pods: { logsDir: ${dataDir}/logs }`,
