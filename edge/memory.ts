@@ -61,8 +61,11 @@ export async function openMemory(
     clock,
     ...(codec ? { codec } : {}),
   });
-  if (codec) await sealSecrets(store, codec.keyId);
   const outbox = new DurableOutbox({ store, clock });
+  const ledger = new DurableLedger(store);
+  // in the first commit there is: behind it the loss is not told again
+  if (store.recovery.lostCommits) await ledger.distrust([outbox.skipLost()]);
+  if (codec) await sealSecrets(store, codec.keyId);
   const { nodeName } = config;
   const diskBudget: WriteBudget = new WriteBudget({
     clock,
@@ -74,8 +77,6 @@ export async function openMemory(
   const sparing = () => diskBudget.exceeded;
   const history = new DurableHistory({ store, clock, sparing });
   const events = new DurableEventLog({ store, outbox, clock, random, nodeName, history });
-  const ledger = new DurableLedger(store);
-  if (store.recovery.lostCommits) await ledger.distrust();
   const devices = new DeviceRoom({ store, ledger, outbox, clock, sparing });
   const statics: Memory["statics"] = { pods: () => undefined };
   return {

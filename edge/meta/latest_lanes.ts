@@ -117,6 +117,12 @@ export class LatestLanes {
     this.dropped = { ...head?.dropped };
   }
 
+  /** What makes durable, after a loss, that the sequences skipped are not used again. */
+  skipLost(): StoreOp {
+    const head: HeadRow = { reserved: this.#reserved, dropped: this.dropped };
+    return { op: "put", bucket: BUCKET.outboxHead, key: "head", value: head };
+  }
+
   depthOf(lane: LatestLane): number {
     return this.#lanes[lane].size;
   }

@@ -76,11 +76,13 @@ export class DurableLedger implements Ledger {
   /**
    * For when the store lost commits: what is absent here may still be desired. The head is
    * forgotten, durably, as before the first session: nothing is stopped for being absent, and the
-   * cloud compares whole inventories before it goes on.
+   * cloud compares whole inventories before it goes on. `also` is what else must be durable with
+   * it: once anything is, the loss is not told again.
    */
-  async distrust(): Promise<void> {
+  async distrust(also: readonly StoreOp[] = []): Promise<void> {
     const head: LedgerHead = { cloudId: "", generation: 0, digest: this.#head.digest };
-    await this.#store.commit([{ op: "put", bucket: BUCKET.ledger, key: "head", value: head }]);
+    const forget: StoreOp = { op: "put", bucket: BUCKET.ledger, key: "head", value: head };
+    await this.#store.commit([forget, ...also]);
     this.#head = head;
   }
 

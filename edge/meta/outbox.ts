@@ -93,6 +93,11 @@ export class DurableOutbox implements Outbox {
     await Promise.all([this.#keepPace(signal), this.#expire(signal)]);
   }
 
+  /** For a commit of the caller's when the store lost some. */
+  skipLost(): StoreOp {
+    return this.#latest.skipLost();
+  }
+
   put(lane: OutboxLane, key: string, report: Report): Promise<number> {
     return this.putWith(lane, key, report, []);
   }

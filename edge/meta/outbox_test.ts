@@ -275,3 +275,14 @@ Deno.test("records expire by operating time, whatever the wall clock says", asyn
   await outbox.acknowledge(outbox.pending(0, 10).map((item) => item.sequence));
   assertEquals(outbox.stats().depth, 0);
 });
+
+Deno.test("after a loss no sequence is used again, whoever is killed before a put", async () => {
+  const store = new MemoryStore();
+  const options = { store, clock };
+  const before = await new DurableOutbox(options).put("status", "a", gone("a"));
+  store.recovery.damage.push({ what: "flipped", file: "journal" });
+  await store.commit([new DurableOutbox(options).skipLost()]); // and killed
+  store.recovery.damage.pop();
+  const after = await new DurableOutbox(options).put("status", "b", gone("b"));
+  assert(after - before > 500_000, `${before}, then ${after}`);
+});

@@ -291,3 +291,40 @@ Deno.test("a snapshot is a plain SQLite file that another SQLite reads", async (
   db.close();
   await Deno.remove(dir, { recursive: true });
 });
+
+Deno.test("a loss is told at each open until a commit has gone beyond it", async () => {
+  for (const damage of ["journal", "snapshot"] as const) {
+    const disk = new SimDisk();
+    let store = await openSim(disk);
+    for (let i = 0; i < 4; i++) {
+      await store.commit([put(`k${i}`, i)]);
+      await store.snapshot(); // two are kept, and the journal behind the older one
+    }
+    await store.commit([put("after", 1)]);
+    const { lastSequence } = store;
+    await store.close();
+    // the newest segment's header, or every snapshot: commits are gone either way
+    const names = disk.files().map((path) => path.replace("/s/", ""))
+      .filter((name) => name.startsWith(damage)).sort();
+    for (const name of damage === "journal" ? names.slice(-1) : names) {
+      const bytes = await disk.read(`/s/${name}`);
+      const at = damage === "journal" ? 20 : bytes.length >> 1;
+      bytes[at] = bytes[at]! ^ 0xff;
+      const file = await disk.open(`/s/${name}`, "existing");
+      await file.writeAt(0, bytes);
+      await file.syncData();
+      file.close();
+    }
+    for (let i = 0; i < 3; i++) {
+      store = await openSim(disk);
+      assertEquals([damage, i, store.recovery.lostCommits], [damage, i, true]);
+      await store.close(); // as a kill before anybody could act on it
+    }
+    store = await openSim(disk);
+    assert(await store.commit([put("handled", 1)]) > lastSequence);
+    await store.close();
+    store = await openSim(disk);
+    assertEquals([damage, store.recovery.lostCommits], [damage, undefined]);
+    await store.close();
+  }
+});

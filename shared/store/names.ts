@@ -29,6 +29,11 @@ export function parseSnapshotName(name: string): { sequence: number; digest: str
   return match ? { sequence: Number(match[1]), digest: match[2]! } : undefined;
 }
 
+/** The name a file had that was set aside. */
+export function nameBeforeSetAside(name: string): string | undefined {
+  return /^damaged-\d+-(.+)$/.exec(name)?.[1];
+}
+
 export async function contentDigest(bytes: Uint8Array<ArrayBuffer>): Promise<string> {
   return digestName(new Uint8Array(await crypto.subtle.digest("SHA-256", bytes)));
 }

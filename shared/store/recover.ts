@@ -17,7 +17,13 @@ import {
   type SegmentHeader,
 } from "./journal_format.ts";
 import type { StoreLimits } from "./limits.ts";
-import { contentDigest, parseJournalName, parseSnapshotName, TMP_SUFFIX } from "./names.ts";
+import {
+  contentDigest,
+  nameBeforeSetAside,
+  parseJournalName,
+  parseSnapshotName,
+  TMP_SUFFIX,
+} from "./names.ts";
 import type { RecoveryReport } from "./port.ts";
 import { type Batch, decodeBatch } from "./records.ts";
 import { SetAside } from "./set_aside.ts";
@@ -79,6 +85,7 @@ export async function recover(options: RecoverOptions): Promise<Recovered> {
     await run.loadSegments(names);
     bulk = await run.openBulk(state);
     for (let i = 0; i < run.segments.length; i++) await run.replay(state, bulk, i);
+    await run.recallLoss(names);
     return await run.finish(state, bulk);
   } catch (error) {
     state.close();
@@ -225,6 +232,22 @@ class Recovery {
     } else if (until === undefined && segment.format === JOURNAL_FORMAT) {
       const { name, baseSequence } = segment;
       this.#resume = { kind: "resume", name, baseSequence, end, allocated: bytes.length };
+    }
+  }
+
+  /**
+   * What an earlier open set aside counts until a commit has gone beyond it: whoever was killed
+   * between the two must hear of the loss again, or what is absent would look deleted.
+   */
+  async recallLoss(names: readonly string[]): Promise<void> {
+    for (const name of names) {
+      const before = nameBeforeSetAside(name);
+      if (before === undefined) continue;
+      this.#seen = Math.max(this.#seen, parseSnapshotName(before)?.sequence ?? 0);
+      const { firstSequence = 0 } = parseJournalName(before) ?? {};
+      if (firstSequence < this.#next) continue;
+      this.#seen = Math.max(this.#seen, firstSequence);
+      this.#noteSequences(salvageFrames(await this.#disk.read(this.#path(name)), 0));
     }
   }
 
