@@ -166,6 +166,8 @@ function buildMappers(
       changes: dmi.changes,
     },
     ...(config.mqtt.mode === "off" ? {} : { bus: mqtt }),
+    dataDir: join(config.dataDir, "mappers"),
+    nodeName: config.nodeName,
   });
 }
 

@@ -17,6 +17,9 @@ export interface DeviceMappersOptions {
   external?: ExternalMappers;
   /** For devices that speak MQTT on the brokers of this node. */
   bus?: MessageBus;
+  /** Where protocols keep what they have to, each in a folder of its own. */
+  dataDir?: string;
+  nodeName?: string;
 }
 
 export class DeviceMappers {

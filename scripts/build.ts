@@ -7,9 +7,11 @@
  * halves the file. A bundled sql.js does not find its WASM by itself: whoever loads it defines
  * `globalThis.__dirname` first, which its Node branch reads, and instantiates the WASM itself
  * (shared/store/sqlite_wasm.ts); the file is embedded here under the first name that loader tries.
+ * What few nodes need is a bundle of its own, embedded beside the program and read when it is.
  */
 import { parseArgs } from "@std/cli/parse-args";
 import { dirname, fromFileUrl, join, relative, resolve } from "@std/path";
+import { EMBEDDED_OPCUA_PATH } from "../shared/embedded.ts";
 import { EMBEDDED_WASM_PATHS, packageWasmUrl } from "../shared/store/sqlite_wasm.ts";
 
 const ROOT = dirname(dirname(fromFileUrl(import.meta.url)));
@@ -70,7 +72,18 @@ async function stageWasm(): Promise<string> {
   return path;
 }
 
-async function compile(job: Job, wasm: string): Promise<void> {
+/** The OPC UA library: most of it would lie in the memory of nodes without such a device. */
+async function stageOpcUa(): Promise<string> {
+  const path = join(ROOT, EMBEDDED_OPCUA_PATH);
+  const source = "edge/mappers/drivers/opcua/library.ts";
+  const args = ["bundle", "--quiet", "--frozen", "--minify", "--output", path, source];
+  const command = new Deno.Command(Deno.execPath(), { args, cwd: ROOT, stderr: "piped" });
+  const { success, stderr } = await command.output();
+  if (success) return path;
+  throw new BuildError(1, `Cannot bundle ${source}: ${new TextDecoder().decode(stderr).trim()}`);
+}
+
+async function compile(job: Job, embedded: readonly string[]): Promise<void> {
   const output = join(job.outDir, `skerry-${job.side}-${job.arch}`);
   const args = [
     "compile",
@@ -85,8 +98,7 @@ async function compile(job: Job, wasm: string): Promise<void> {
     ...PERMISSIONS[job.side] ?? [],
     "--no-prompt",
     `--v8-flags=${V8_FLAGS[job.side]?.join()}`,
-    "--include",
-    relative(ROOT, wasm),
+    ...embedded.flatMap((path) => ["--include", relative(ROOT, path)]),
     "--target",
     `${job.arch}-unknown-linux-gnu`,
     "--output",
@@ -149,9 +161,10 @@ if (import.meta.main) {
   }
   try {
     const wasm = await stageWasm();
+    const opcua = jobs.some(({ side }) => side === "edge") ? [await stageOpcUa()] : [];
     for (const job of jobs) {
       await Deno.mkdir(job.outDir, { recursive: true });
-      await compile(job, wasm);
+      await compile(job, job.side === "edge" ? [wasm, ...opcua] : [wasm]);
     }
   } catch (error) {
     console.error(error instanceof Error ? error.message : String(error));

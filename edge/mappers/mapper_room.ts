@@ -28,6 +28,9 @@ export interface MapperRoomOptions {
   random: Random;
   external?: ExternalMappers;
   bus?: MessageBus;
+  /** As drivers have them. */
+  dataDir?: string;
+  nodeName?: string;
   /** Who speaks a protocol, by its name in manifests. */
   protocols?: (name: string) => Protocol | undefined;
   connectionsMax?: number;
@@ -174,8 +177,16 @@ export class MapperRoom implements Mappers {
   #driver({ driver, load }: Protocol): Promise<Driver> {
     const known = this.#drivers.get(driver);
     if (known) return known;
-    const { clock, random, bus } = this.#options;
-    const made = load().then((create) => create({ clock, random, ...(bus ? { bus } : {}) }));
+    const { clock, random, bus, dataDir, nodeName } = this.#options;
+    const made = load().then((create) =>
+      create({
+        clock,
+        random,
+        ...(bus && { bus }),
+        ...(dataDir !== undefined && { dataDir }),
+        ...(nodeName !== undefined && { nodeName }),
+      })
+    );
     this.#drivers.set(driver, made);
     // a library that cannot be loaded now may be later
     void made.catch(() => this.#drivers.delete(driver));

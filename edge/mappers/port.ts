@@ -87,6 +87,10 @@ export interface DriverHost {
   random: Random;
   /** Absent on a node without a broker. */
   bus?: MessageBus;
+  /** A folder for what a protocol has to keep, in one of its own below; absent in tests. */
+  dataDir?: string;
+  /** What devices may know this node by. */
+  nodeName?: string;
 }
 
 export type CreateDriver = (host: DriverHost) => Driver;

@@ -9,7 +9,7 @@ type Load = () => Promise<CreateDriver>;
 const modbus: Load = async () => (await import("./drivers/modbus/driver.ts")).createDriver;
 const http: Load = async () => (await import("./drivers/http.ts")).createDriver;
 const mqtt: Load = async () => (await import("./drivers/mqtt.ts")).createDriver;
-const opcua: Load = async () => (await import("./drivers/opcua.ts")).createDriver;
+const opcua: Load = async () => (await import("./drivers/opcua/driver.ts")).createDriver;
 const simulator: Load = async () => (await import("./drivers/simulator.ts")).createDriver;
 
 export interface Protocol {

@@ -1,6 +1,7 @@
 /** OPC UA devices of a real server (asyncua) in a process of its own. */
-import { assert } from "@std/assert";
-import { fromFileUrl } from "@std/path";
+import { assert, assertEquals } from "@std/assert";
+import { fromFileUrl, join } from "@std/path";
+import { ownPapers } from "../../edge/mappers/drivers/opcua/papers.ts";
 import { MapperNode } from "../support/mapper_node.ts";
 import { type Child, startChild } from "../support/process.ts";
 import { opcuaPython, testWith } from "../support/requirements.ts";
@@ -14,18 +15,21 @@ function freePort(): number {
   return port;
 }
 
-async function withServer(work: (url: string, server: Child) => Promise<void>): Promise<void> {
+async function withServer(
+  work: (url: string, server: Child, dir: string) => Promise<void>,
+  args: (dir: string) => string[] = () => [],
+): Promise<void> {
   const logDir = await Deno.makeTempDir({ prefix: "skerry-opcua-" });
   const port = freePort();
   const server = await startChild({
     name: "opcua",
     command: opcuaPython(),
-    args: [SERVER, String(port)],
+    args: [SERVER, String(port), ...args(logDir)],
     logDir,
   });
   try {
     await server.waitForLine(/^listening/, 60_000);
-    await work(`opc.tcp://127.0.0.1:${port}/`, server);
+    await work(`opc.tcp://127.0.0.1:${port}/`, server, logDir);
   } finally {
     await server.stop();
     await Deno.remove(logDir, { recursive: true });
@@ -98,3 +102,81 @@ testWith(["asyncua"], "OPC UA: faults of one node and wrong passwords are said",
     await mappers.untilState("locked", "offline", /Bad(UserAccessDenied|IdentityToken)/);
   });
 });
+
+const COUNT = { count: { config: node("count"), desired: "12" } };
+
+testWith(["asyncua"], "OPC UA: every security policy and mode, with own certificates", async () => {
+  await withServer(async (url, _server, dir) => {
+    await using mappers = new MapperNode({ dataDir: join(dir, "mappers") });
+    for (
+      const securityPolicy of ["Basic256Sha256", "Aes128Sha256RsaOaep", "Aes256_Sha256_RsaPss"]
+    ) {
+      for (const securityMode of ["Sign", "SignAndEncrypt"]) {
+        const name = `${securityPolicy}-${securityMode}`.toLowerCase().replaceAll("_", "");
+        const config = { url, securityPolicy, securityMode, userName: "u", password: "p" };
+        await mappers.put({ name, protocol: "opcua", config, properties: COUNT });
+        await mappers.untilReported(name, { count: "12" });
+        await mappers.untilState(name, "online");
+      }
+    }
+    const locked = { url, securityMode: "signAndEncrypt", userName: "u", password: "wrong" };
+    await mappers.put({ name: "locked", protocol: "opcua", config: locked, properties: COUNT });
+    await mappers.untilState("locked", "offline", /Bad(UserAccessDenied|IdentityToken)/);
+    // the password is encrypted though the channel is not
+    const open = { url, userName: "u", password: "p" };
+    await mappers.put({ name: "open", protocol: "opcua", config: open, properties: COUNT });
+    await mappers.untilState("open", "online");
+    const broken = { url, securityPolicy: "Basic128Rsa15" };
+    await mappers.put({ name: "broken", protocol: "opcua", config: broken, properties: COUNT });
+    await mappers.untilState("broken", "offline", /securityPolicy must be one of None, Aes256/);
+  }, (dir) => [dir]);
+});
+
+testWith(
+  ["asyncua"],
+  "OPC UA: client and server each take only the certificate they know",
+  async () => {
+    const own = await Deno.makeTempDir({ prefix: "skerry-opcua-own-" });
+    const dataDir = join(own, "node");
+    const papers = await ownPapers(join(dataDir, "opcua"), "edge-1");
+    assertEquals(papers.applicationUri, "urn:skerry:edge-1");
+    const stranger = join(own, "stranger");
+    await ownPapers(stranger, "stranger");
+    try {
+      await withServer(async (url, _server, dir) => {
+        const secure = { url, securityPolicy: "Basic256Sha256" };
+        const serverCertificate = join(dir, "server.der");
+        await using mappers = new MapperNode({ dataDir });
+        const put = (name: string, config: Record<string, unknown>) =>
+          mappers.put({ name, protocol: "opcua", config, properties: COUNT });
+        await put("known", { ...secure, serverCertificate });
+        await mappers.untilReported("known", { count: "12" });
+        await put("first", secure);
+        await mappers.untilReported("first", { count: "12" });
+        const trusted = await Array.fromAsync(Deno.readDir(join(dataDir, "opcua", "trusted")));
+        assertEquals(trusted.length, 1);
+        await put("other-server", { ...secure, serverCertificate: join(stranger, "client.pem") });
+        await mappers.untilState(
+          "other-server",
+          "offline",
+          /not trusted: serverCertificate does not/,
+        );
+        const certificate = join(stranger, "client.pem");
+        const privateKey = await Deno.readTextFile(join(stranger, "client-key.pem"));
+        await put("stranger", { ...secure, certificate, privateKey });
+        await mappers.untilState("stranger", "offline", /127.0.0.1.*(Bad|ended|closed)/);
+        await put("half", { ...secure, certificate });
+        await mappers.untilState("half", "offline", /privateKey must be set beside certificate/);
+        await put("no-file", { ...secure, certificate: "/none.pem", privateKey });
+        await mappers.untilState("no-file", "offline", /Cannot read certificate \/none.pem/);
+        // another server in its place
+        const file = join(dataDir, "opcua", "trusted", trusted[0]?.name ?? "");
+        await Deno.copyFile(certificate, file);
+        await put("changed", secure);
+        await mappers.untilState("changed", "offline", /it was another one before; remove/);
+      }, (dir) => [dir, join(dataDir, "opcua", "client.pem")]);
+    } finally {
+      await Deno.remove(own, { recursive: true });
+    }
+  },
+);

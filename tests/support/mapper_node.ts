@@ -40,6 +40,7 @@ export interface MapperNodeOptions {
   external?: ExternalMappers;
   protocols?: (name: string) => Protocol | undefined;
   onCycle?: (lateMs: number) => void;
+  dataDir?: string;
 }
 
 export class MapperNode implements AsyncDisposable {

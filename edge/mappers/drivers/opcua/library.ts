@@ -1,8 +1,8 @@
 /**
  * What is used of node-opcua: the channel with its encoding and security, and the services. Nothing
  * of this program is here, so that a build can put it into a file of its own, which only a node
- * with an OPC UA device reads (load_library.ts). node-opcua's own client is left out: it brings what
- * writes files and locks them.
+ * with an OPC UA device reads (load_library.ts). node-opcua's own client is left out: it brings
+ * what writes files and locks them.
  */
 export { StaticCertificateChainProvider } from "node-opcua-common";
 export { makePrivateKeyFromPem } from "node-opcua-crypto/web";
