@@ -17,6 +17,8 @@ const BODY_BYTES_MAX = 12 * 1024 * 1024;
 const TIMEOUT_MS = 60_000;
 /** Requests under way; each may hold a body. */
 const REQUESTS_MAX = 64;
+/** Methods a message may come with; KubeEdge looks at none. */
+const CARRYING = ["POST", "PUT", "PATCH"];
 const ADMIN_GROUP = "system:masters";
 /** Of the connection to us, and who sent it: not for the service. */
 const NOT_PASSED = ["authorization", "connection", "content-length", "cookie", "host"];
@@ -78,7 +80,7 @@ export class RestEnd {
     }
     const { target } = asked.rule;
     if (target.kind === "servicebus") return await this.#toService(request, asked, target);
-    if (request.method !== "POST") return answer(405, "Messages are sent with POST");
+    if (!CARRYING.includes(request.method)) return answer(405, "Messages are sent with POST");
     const payload = await readBody(request, RULE_PAYLOAD_BYTES_MAX);
     if (!payload) {
       return answer(413, `a message must be at most ${RULE_PAYLOAD_BYTES_MAX} bytes`);

@@ -4,13 +4,14 @@
  * asked: a file that cannot be read is as a target that is away.
  */
 import { AppError } from "../../shared/errors.ts";
+import { fetchAnyPort, type PlainRequest } from "../../shared/http_any_port.ts";
 
 const FILE_BYTES_MAX = 1024 * 1024;
 const PEM = /-----BEGIN CERTIFICATE-----[^-]+-----END CERTIFICATE-----/g;
 
 export class RestTargets {
   readonly #caFile: string;
-  #client: Deno.HttpClient | undefined;
+  #authorities: { caCerts: string[]; client: Deno.HttpClient } | undefined;
 
   /** `caFile`: PEMs; "" for none. */
   constructor(caFile: string) {
@@ -18,20 +19,24 @@ export class RestTargets {
   }
 
   /** A redirect is an answer: where to is not the target's to decide. */
-  async fetch(url: string, init: RequestInit): Promise<Response> {
-    const how = { ...init, redirect: "manual" } as const;
-    if (this.#caFile === "" || !url.startsWith("https:")) return await fetch(url, how);
-    this.#client ??= Deno.createHttpClient({ caCerts: await this.#authorities() });
-    return await fetch(url, { ...how, client: this.#client });
+  async fetch(url: string, request: PlainRequest): Promise<Response> {
+    if (this.#caFile === "" || !url.startsWith("https:")) return await fetchAnyPort(url, request);
+    this.#authorities ??= await this.#open();
+    return await fetchAnyPort(url, { ...request, authorities: this.#authorities });
   }
 
   /** Ends connections; what is asked after it opens its own. */
   close(): void {
-    this.#client?.close();
-    this.#client = undefined;
+    this.#authorities?.client.close();
+    this.#authorities = undefined;
   }
 
-  async #authorities(): Promise<string[]> {
+  async #open(): Promise<{ caCerts: string[]; client: Deno.HttpClient }> {
+    const caCerts = await this.#read();
+    return { caCerts, client: Deno.createHttpClient({ caCerts }) };
+  }
+
+  async #read(): Promise<string[]> {
     const file = this.#caFile;
     try {
       const { size } = await Deno.stat(file);

@@ -1,9 +1,11 @@
 /**
  * A request of the cloud for a service on the node: to its loopback and nowhere else, with the
- * headers that are the sender's, and the answer as it comes.
+ * headers that are the sender's, and the answer as it comes: also a redirect, which is the sender's
+ * to follow.
  */
 import type { Clock } from "../../shared/clock.ts";
 import { AppError, errorChain } from "../../shared/errors.ts";
+import { fetchAnyPort } from "../../shared/http_any_port.ts";
 import { RULE_SERVICE_PATH } from "../../shared/wire/rule_message.ts";
 
 /** Until the service begins to answer. */
@@ -35,11 +37,10 @@ export async function callService(request: Request, url: URL, clock: Clock): Pro
     .then(() => late.abort(new AppError("unavailable", `no answer within ${ANSWER_MS} ms`)));
   void timer.catch(() => {}); // answered, or given up by who asked
   try {
-    const response = await fetch(`http://127.0.0.1:${port}${path}${url.search}`, {
+    const response = await fetchAnyPort(`http://127.0.0.1:${port}${path}${url.search}`, {
       method: request.method,
       headers: passed(request.headers),
       ...(request.body ? { body: request.body } : {}),
-      redirect: "manual", // where to is the sender's to decide
       signal: AbortSignal.any([request.signal, late.signal]),
     });
     const headers = passed(response.headers);

@@ -1,5 +1,6 @@
 /** One HTTP request to a destination, with what its answer means for the samples in it. */
 import { AppError } from "../../../shared/errors.ts";
+import { fetchAnyPort } from "../../../shared/http_any_port.ts";
 import type { Credentials } from "../port.ts";
 
 const ANSWER_BYTES_MAX = 64 * 1024;
@@ -20,11 +21,11 @@ export async function postTo(
   { url, body, contentType, headers = {} }: HttpCall,
   signal: AbortSignal,
 ): Promise<Uint8Array> {
-  const response = await fetch(url, {
+  // no redirect: a body with credentials goes where the operator said, and nowhere else
+  const response = await fetchAnyPort(url, {
     method: "POST",
     headers: { ...headers, "content-type": contentType },
     body,
-    redirect: "manual", // a body with credentials goes where the operator said, and nowhere else
     signal,
   });
   const answer = await readAtMost(response, ANSWER_BYTES_MAX);
