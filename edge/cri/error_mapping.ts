@@ -48,11 +48,24 @@ const MESSAGE_REASONS = [
 /** containerd says this without a code of its own when a sandbox or container name is taken. */
 const NAME_RESERVED = /failed to reserve (sandbox|container) name .* is reserved for/;
 
+/** CRI-O says this without a code when a container's sandbox or image is not there. */
+const NOT_THERE = /\bnot found: ID does not exist$|" does not resolve to an image ID$/;
+
 /** The AppError for whatever a Connect client threw at `site`. */
 export function toAppError(error: unknown, site: CallSite): AppError {
   if (error instanceof AppError) return error;
   const connectError = ConnectError.from(error);
   return isAnswer(connectError) ? answered(connectError, site) : notAnswered(connectError, site);
+}
+
+/** CRI-O's answer for a command that outlasted its time; others refuse the call. */
+const TIMED_OUT = "command timed out";
+
+/** Throws what isDeadline knows, where the answer of ExecSync means that. */
+export function refuseIfTimedOut(answer: { exitCode: number; stderr: Uint8Array }): void {
+  if (answer.exitCode !== -1 || answer.stderr.length !== TIMED_OUT.length) return;
+  if (new TextDecoder().decode(answer.stderr) !== TIMED_OUT) return;
+  throw new AppError("unavailable", TIMED_OUT, { call: "ExecSync", reason: DEADLINE_REASON });
 }
 
 /** Only a status that came from the other side carries the answer's trailers. */
@@ -65,8 +78,13 @@ function answered(error: ConnectError, site: CallSite): AppError {
   const facts: ErrorFacts = { call: site.call, grpcCode: Code[error.code] };
   const reason = reasonOf(error.code, message);
   if (reason) facts.reason = reason;
-  const taken = error.code === Code.Unknown && NAME_RESERVED.test(message);
-  return new AppError(taken ? "already_exists" : CODES[error.code], message, facts);
+  const code = error.code === Code.Unknown ? codeOfWords(message) : CODES[error.code];
+  return new AppError(code, message, facts);
+}
+
+function codeOfWords(message: string): ErrorCode {
+  if (NAME_RESERVED.test(message)) return "already_exists";
+  return NOT_THERE.test(message) ? "not_found" : CODES[Code.Unknown];
 }
 
 function reasonOf(code: Code, message: string): string | undefined {

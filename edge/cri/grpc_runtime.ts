@@ -11,7 +11,7 @@ import { createGrpcTransport } from "@connectrpc/connect-node";
 import { AppError, isAppError } from "../../shared/errors.ts";
 import { ImageService, RuntimeService } from "../../shared/gen/runtime/v1/api_pb.ts";
 import { parseRuntimeEndpoint } from "./endpoint.ts";
-import { toAppError } from "./error_mapping.ts";
+import { refuseIfTimedOut, toAppError } from "./error_mapping.ts";
 import type * as port from "./port.ts";
 import { AUTHORITY, RuntimeSessions } from "./runtime_sessions.ts";
 import { withUnary } from "./unary_transport.ts";
@@ -211,11 +211,18 @@ export class GrpcRuntime implements port.ContainerRuntime {
     );
   }
 
-  execSync(request: port.ExecSyncRequest, signal?: AbortSignal) {
+  async execSync(request: port.ExecSyncRequest, signal?: AbortSignal) {
     const commandMs = Number(request.timeout ?? 0n) * 1000;
     // 0 seconds means that the command may run for ever, so the call may too.
     const timeoutMs = commandMs > 0 ? CALL_MS + commandMs : undefined;
-    return this.#call("ExecSync", timeoutMs, signal, (o) => this.#runtime.execSync(request, o));
+    const answer = await this.#call(
+      "ExecSync",
+      timeoutMs,
+      signal,
+      (o) => this.#runtime.execSync(request, o),
+    );
+    refuseIfTimedOut(answer);
+    return answer;
   }
 
   async exec(request: port.ExecRequest, signal?: AbortSignal) {

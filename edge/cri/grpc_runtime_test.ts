@@ -132,6 +132,14 @@ Deno.test("the runtime's status becomes one of ours and keeps its words", async 
       "already_exists",
       undefined,
     ],
+    [
+      Code.Unknown,
+      "specified sandbox not found: a: PodSandbox with ID starting with a not found: " +
+      "ID does not exist",
+      "not_found",
+      undefined,
+    ],
+    [Code.Unknown, 'reference "a/b:1" does not resolve to an image ID', "not_found", undefined],
   ];
   for (const [grpcCode, message, code, reason] of cases) {
     answer = new ConnectError(message, grpcCode);
@@ -204,6 +212,19 @@ Deno.test("a command past its time is told apart from a runtime that is away", a
   assert(isDeadline(await rejection(() => runtime.execSync(request))));
   await server.kill();
   assert(!isDeadline(await rejection(() => runtime.execSync(request))));
+});
+
+Deno.test("a command past its time is told alike where the runtime answers as with a code", async () => {
+  const late = { exitCode: -1, stderr: new TextEncoder().encode("command timed out") };
+  const answers = [late, { ...late, exitCode: 1 }, { ...late, stderr: new Uint8Array() }];
+  const execSync = () => answers.shift()!;
+  await using server = await TestServer.start({ runtime: { execSync } });
+  await using runtime = new GrpcRuntime(server.endpoint);
+  const request = { containerId: "a", cmd: ["sleep"], timeout: 1n };
+  const error = await rejection(() => runtime.execSync(request));
+  assertEquals([isDeadline(error), error.message], [true, "command timed out"]);
+  assertEquals((await runtime.execSync(request)).exitCode, 1);
+  assertEquals((await runtime.execSync(request)).exitCode, -1);
 });
 
 Deno.test("calls share one connection, and a restart of the runtime costs one more", async () => {

@@ -6,29 +6,19 @@
 import { join } from "@std/path";
 import { assert, assertEquals, assertRejects } from "@std/assert";
 import { AppError, errorChain, isAppError } from "../../shared/errors.ts";
-import type { Clock } from "../../shared/clock.ts";
-import type { Random } from "../../shared/random.ts";
 import {
   ContainerEventType,
   ContainerState,
-  NamespaceMode,
   PodSandboxState,
 } from "../../shared/gen/runtime/v1/api_pb.ts";
 import { type ContainerRuntime, isDeadline } from "./port.ts";
-
-/** What a suite runs against; `connect` makes a further client of the same runtime. */
-export interface RuntimeSuiteTarget extends AsyncDisposable {
-  runtime: ContainerRuntime;
-  connect(): ContainerRuntime;
-  /** A reference of an image that is there and has a busybox `sh`. */
-  image: string;
-  /** A folder for pod logs, removed by the target. */
-  logRoot: string;
-  /** The cgroup that pods' cgroups are made in, "/name", removed by the target. */
-  cgroupRoot: string;
-  clock: Clock;
-  random: Random;
-}
+import {
+  ENDS_ON_TERM,
+  rejectsWith,
+  type RuntimeSuiteTarget,
+  SuitePod,
+  until,
+} from "./runtime_suite_pod.ts";
 
 /** How a test is registered: Deno.test, or something that first looks at what the machine has. */
 export type RegisterTest = (name: string, fn: (t: Deno.TestContext) => Promise<void>) => void;
@@ -56,122 +46,6 @@ function behaviour(name: string, run: (target: RuntimeSuiteTarget) => Promise<vo
   CASES.push({ name, run });
 }
 
-/** A pod for one case, with its sandbox running; disposal removes it. */
-class SuitePod implements AsyncDisposable {
-  readonly target: RuntimeSuiteTarget;
-  readonly uid: string;
-  sandboxId = "";
-
-  constructor(target: RuntimeSuiteTarget) {
-    this.target = target;
-    this.uid = target.random.uuid();
-  }
-
-  static async run(target: RuntimeSuiteTarget): Promise<SuitePod> {
-    const pod = new SuitePod(target);
-    await Deno.mkdir(pod.logDirectory, { recursive: true });
-    pod.sandboxId = await target.runtime.runPodSandbox({ config: pod.config() });
-    return pod;
-  }
-
-  get logDirectory(): string {
-    return join(this.target.logRoot, `suite_pod_${this.uid}`);
-  }
-
-  get labels(): Record<string, string> {
-    return { "io.kubernetes.pod.uid": this.uid };
-  }
-
-  config(attempt = 0) {
-    const namespaceOptions = {
-      network: NamespaceMode.NODE,
-      pid: NamespaceMode.CONTAINER,
-      ipc: NamespaceMode.POD,
-    };
-    return {
-      metadata: { name: "pod", namespace: "suite", uid: this.uid, attempt },
-      logDirectory: this.logDirectory,
-      labels: this.labels,
-      annotations: { "suite/note": "kept" },
-      linux: {
-        // Without one, containerd refuses the statistics of every sandbox it has.
-        cgroupParent: `${this.target.cgroupRoot}/pod${this.uid}`,
-        securityContext: { namespaceOptions },
-      },
-    };
-  }
-
-  create(command: string[], name = "main", attempt = 0): Promise<string> {
-    const namespaceOptions = this.config().linux.securityContext.namespaceOptions;
-    return this.target.runtime.createContainer({
-      podSandboxId: this.sandboxId,
-      sandboxConfig: this.config(),
-      config: {
-        metadata: { name, attempt },
-        image: { image: this.target.image },
-        command,
-        labels: { ...this.labels, "io.kubernetes.container.name": name },
-        logPath: `${name}.${attempt}.log`,
-        linux: { securityContext: { namespaceOptions } },
-      },
-    });
-  }
-
-  async start(script: string, name = "main"): Promise<string> {
-    const id = await this.create(["sh", "-c", script], name);
-    await this.target.runtime.startContainer(id);
-    return id;
-  }
-
-  async status(containerId: string) {
-    const { status } = await this.target.runtime.containerStatus({ containerId });
-    assert(status, "a status that is found is set");
-    return status;
-  }
-
-  async exited(containerId: string) {
-    await until(this.target.clock, "container exits", async () => {
-      return (await this.status(containerId)).state === ContainerState.CONTAINER_EXITED;
-    });
-    return await this.status(containerId);
-  }
-
-  /** Waits until the log file of a container is as `expected`: entries without their time. */
-  async logIs(file: string, expected: string[]): Promise<void> {
-    let seen: string[] = [];
-    const read = async () => {
-      const text = await Deno.readTextFile(join(this.logDirectory, file)).catch(() => "");
-      seen = text.split("\n").filter((line) => line).map((line) => line.replace(/^\S+ /, ""))
-        .sort();
-      return JSON.stringify(seen) === JSON.stringify(expected.toSorted());
-    };
-    await until(this.target.clock, `log ${file} is complete`, read).catch(() => {
-      assertEquals(seen, expected.toSorted());
-    });
-  }
-
-  async [Symbol.asyncDispose](): Promise<void> {
-    await this.target.runtime.stopPodSandbox(this.sandboxId);
-    await this.target.runtime.removePodSandbox(this.sandboxId);
-  }
-}
-
-const WAIT_MS_MAX = 10_000;
-const POLL_MS = 20;
-
-async function until(clock: Clock, what: string, isTrue: () => Promise<boolean>): Promise<void> {
-  const deadlineMs = clock.monotonicMs() + WAIT_MS_MAX;
-  while (!(await isTrue())) {
-    assert(clock.monotonicMs() < deadlineMs, `not within ${WAIT_MS_MAX} ms: ${what}`);
-    await clock.sleep(POLL_MS);
-  }
-}
-
-async function rejectsWith(code: AppError["code"], work: () => Promise<unknown>): Promise<void> {
-  const error = await assertRejects(work, AppError);
-  assertEquals(error.code, code, errorChain(error));
-}
-
 behaviour("it tells its version and that it is ready", async ({ runtime }) => {
   const version = await runtime.version();
   assertEquals(version.runtimeApiVersion, "v1");
@@ -188,7 +62,7 @@ behaviour("a sandbox is ready once it runs, and keeps labels and annotations", a
   const { status } = await target.runtime.podSandboxStatus({ podSandboxId: pod.sandboxId });
   assertEquals(status?.state, PodSandboxState.SANDBOX_READY);
   assertEquals(status?.metadata?.uid, pod.uid);
-  assertEquals(status?.labels, pod.labels);
+  assertEquals({ ...status?.labels, ...pod.labels }, status?.labels, "some add labels of theirs");
   assertEquals(status?.annotations, { "suite/note": "kept" });
   assertEquals(status?.network?.ip ?? "", "");
   assert((status?.createdAt ?? 0n) > 1_600_000_000_000_000_000n, "nanoseconds");
@@ -200,7 +74,10 @@ behaviour("a sandbox is ready once it runs, and keeps labels and annotations", a
 behaviour("a second sandbox needs another attempt", async (target) => {
   await using pod = await SuitePod.run(target);
   const { runtime } = target;
-  await rejectsWith("already_exists", () => runtime.runPodSandbox({ config: pod.config() }));
+  // Asked for the same again, some refuse, and CRI-O gives the one there is: never a second one.
+  const same = await runtime.runPodSandbox({ config: pod.config() })
+    .catch((error: unknown) => isAppError(error, "already_exists") ? pod.sandboxId : error);
+  assertEquals(same, pod.sandboxId);
   await runtime.stopPodSandbox(pod.sandboxId);
   const next = await runtime.runPodSandbox({ config: pod.config(1) });
   const states = await runtime.listPodSandbox({ labelSelector: pod.labels });
@@ -249,7 +126,7 @@ behaviour("a status names the image by id and by digest or id", async (target) =
 
 behaviour("stop lets a container end by itself within its grace", async (target) => {
   await using pod = await SuitePod.run(target);
-  const id = await pod.start("trap 'exit 7' TERM; echo ready; sleep 60 & wait");
+  const id = await pod.start(ENDS_ON_TERM);
   await pod.logIs("main.0.log", ["stdout F ready"]);
   await target.runtime.stopContainer({ containerId: id, timeout: 30n });
   const status = await pod.status(id);
@@ -287,7 +164,8 @@ behaviour("an aborted signal ends a waiting call with its reason", async (target
 
 behaviour("a running container can be removed, and is then not found", async (target) => {
   await using pod = await SuitePod.run(target);
-  const id = await pod.start("sleep 60");
+  const id = await pod.start(ENDS_ON_TERM);
+  await pod.logIs("main.0.log", ["stdout F ready"]);
   await target.runtime.removeContainer(id);
   await rejectsWith("not_found", () => target.runtime.containerStatus({ containerId: id }));
   await target.runtime.removeContainer(id);
@@ -296,10 +174,11 @@ behaviour("a running container can be removed, and is then not found", async (ta
 behaviour("stopping a sandbox ends its containers, removing it removes them", async (target) => {
   await using pod = await SuitePod.run(target);
   const { runtime } = target;
-  const id = await pod.start("sleep 60");
+  const id = await pod.start(ENDS_ON_TERM);
+  await pod.logIs("main.0.log", ["stdout F ready"]);
   await runtime.stopPodSandbox(pod.sandboxId);
   await runtime.stopPodSandbox(pod.sandboxId);
-  assertEquals((await pod.exited(id)).exitCode, 137);
+  assert([7, 137].includes((await pod.exited(id)).exitCode), "ended by TERM or KILL");
   // containerd 2.x still creates one there, but starts none.
   await assertRejects(() => pod.start("exit 0", "late"), AppError);
   await runtime.removePodSandbox(pod.sandboxId);
@@ -320,6 +199,7 @@ behaviour("a container needs a sandbox and an image", async (target) => {
   await using pod = await SuitePod.run(target);
   const sandboxConfig = pod.config();
   const metadata = { name: "main", attempt: 0 };
+  const absent = "skerry.invalid/absent:1";
   await rejectsWith("not_found", () =>
     target.runtime.createContainer({
       podSandboxId: "absent",
@@ -330,7 +210,7 @@ behaviour("a container needs a sandbox and an image", async (target) => {
     target.runtime.createContainer({
       podSandboxId: pod.sandboxId,
       sandboxConfig,
-      config: { metadata, image: { image: "skerry.invalid/absent:1" } },
+      config: { metadata, image: { image: absent, userSpecifiedImage: absent } },
     }));
 });
 
@@ -341,17 +221,23 @@ behaviour("a container starts once", async (target) => {
   assertEquals((await pod.status(id)).state, ContainerState.CONTAINER_RUNNING);
 });
 
-behaviour("a container whose command is missing ends as StartError", async (target) => {
-  await using pod = await SuitePod.run(target);
-  const id = await pod.create(["/no/such/command"]);
-  const error = await assertRejects(() => target.runtime.startContainer(id), AppError);
-  assert(error.message.includes("/no/such/command"), error.message);
-  const status = await pod.status(id);
-  assertEquals(
-    [status.state, status.exitCode, status.reason],
-    [ContainerState.CONTAINER_EXITED, 128, "StartError"],
-  );
-});
+behaviour(
+  "a container whose command is missing is refused, or ends as StartError",
+  async (target) => {
+    await using pod = await SuitePod.run(target);
+    const id = await pod.create(["/no/such/command"]).catch((error: AppError) => error);
+    const error = typeof id === "string"
+      ? await assertRejects(() => target.runtime.startContainer(id), AppError)
+      : id;
+    assert(error.message.includes("/no/such/command"), error.message);
+    if (typeof id !== "string") return; // CRI-O looks when it creates, and keeps no container
+    const status = await pod.status(id);
+    assertEquals(
+      [status.state, status.exitCode, status.reason],
+      [ContainerState.CONTAINER_EXITED, 128, "StartError"],
+    );
+  },
+);
 
 behaviour("lists are narrowed by pod, state and labels together", async (target) => {
   await using pod = await SuitePod.run(target);
@@ -447,11 +333,11 @@ behaviour("an image is found by its reference and by its id", async ({ runtime, 
   assert(fs.imageFilesystems[0]?.fsId?.mountpoint);
 });
 
-behaviour("a pull that cannot be done names the image", async ({ runtime }) => {
+behaviour("a pull that cannot be done names the registry", async ({ runtime }) => {
   // Port 1 of this machine: nothing listens there, and no network is needed to find that out.
   const image = { image: "127.0.0.1:1/absent:1" };
   const error = await assertRejects(() => runtime.pullImage({ image }), AppError);
-  assert(error.message.includes("127.0.0.1:1/absent:1"), error.message);
+  assert(error.message.includes("127.0.0.1:1"), error.message);
 });
 
 behaviour("events tell of a container, or the runtime says it has none", async (target) => {
@@ -464,6 +350,7 @@ behaviour("events tell of a container, or the runtime says it has none", async (
       const types = seen.get(event.containerId) ?? [];
       seen.set(event.containerId, [...types, event.containerEventType]);
     }
+    ended = { error: undefined };
   })().catch((error: unknown) => ended = { error });
   const id = await pod.start("exit 0");
   await pod.exited(id);
@@ -471,7 +358,8 @@ behaviour("events tell of a container, or the runtime says it has none", async (
   const isDeleted = () => seen.get(id)?.includes(ContainerEventType.CONTAINER_DELETED_EVENT);
   const isKnown = () => Promise.resolve(ended !== undefined || isDeleted() === true);
   await until(target.clock, "container is told deleted, or there are no events", isKnown);
-  if (isAppError(ended?.error, "unimplemented")) return;
+  // No such call, or (CRI-O by default) none are told and the stream ends at once.
+  if (isAppError(ended?.error, "unimplemented") || ended && seen.size === 0) return;
   const reason = new AppError("canceled", "enough events");
   controller.abort(reason);
   await watch;

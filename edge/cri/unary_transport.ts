@@ -52,7 +52,6 @@ export function withUnary(streaming: Transport, options: UnaryOptions): Transpor
       const limits = new Limits(timeoutMs, signal, clock);
       try {
         const opening = options.sessions.request("POST", pathOf(method), {
-          "content-type": "application/grpc+proto",
           te: "trailers",
           ...(timeoutMs === undefined ? {} : { "grpc-timeout": `${Math.ceil(timeoutMs)}m` }),
         }, {});

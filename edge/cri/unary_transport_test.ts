@@ -19,15 +19,15 @@ interface Setup {
 
 /** A server that answers every call by `answer`, and a client of it. */
 async function withServer(
-  answer: (stream: http2.ServerHttp2Stream) => void,
+  answer: (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => void,
   work: (setup: Setup) => Promise<void>,
 ): Promise<void> {
   const dir = await Deno.makeTempDir({ prefix: "skerry-unary-" });
   const path = `${dir}/cri.sock`;
   const server = http2.createServer();
-  server.on("stream", (stream: http2.ServerHttp2Stream) => {
+  server.on("stream", (stream, headers) => {
     stream.on("error", () => {}); // the client may have gone
-    answer(stream);
+    answer(stream, headers);
   });
   await new Promise<void>((resolve) => server.listen(path, resolve));
   const sessions = new RuntimeSessions(path);
@@ -123,6 +123,19 @@ for (const [name, answer, code, message] of BAD) {
     });
   });
 }
+
+Deno.test("calls and streams say the plain content type of gRPC, as CRI-O demands", async () => {
+  const types: unknown[] = [];
+  const server = (stream: http2.ServerHttp2Stream, headers: http2.IncomingHttpHeaders) => {
+    types.push(headers["content-type"]);
+    answerWith(ANSWER, { "grpc-status": "0" })(stream);
+  };
+  await withServer(server, async ({ client }) => {
+    await client.version({});
+    for await (const event of client.getContainerEvents({})) assertEquals(event.containerId, "1");
+  });
+  assertEquals(types, ["application/grpc", "application/grpc"]);
+});
 
 Deno.test("a call past its time ends, and the other side is told", async () => {
   const called = Promise.withResolvers<http2.ServerHttp2Stream>();

@@ -23,7 +23,7 @@ export interface PlegOptions {
   clock: Clock;
   /** What the runtime calls itself, as far as it is known yet. */
   runtimeName: () => { name?: string; version?: string };
-  /** A container of the pod `uid` (of no pod: "") has ended or is gone; undefined: not said whose. */
+  /** A container of the pod `uid` ("": of none) has ended or is gone; undefined: not said whose. */
   onEnd: (uid: string | undefined) => void;
   /** Events that were relied on no longer come. */
   onBreak: () => void;

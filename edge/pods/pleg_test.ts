@@ -63,7 +63,7 @@ class PlegCase implements AsyncDisposable {
 
 const CRIO = { name: "cri-o", version: "1.34.0" };
 
-Deno.test("events of ends are told with their pod, or without when its sandbox is gone", async () => {
+Deno.test("an end is told with its pod, or without when the sandbox is gone", async () => {
   const labels = { [LABEL.podUid]: "u-1" };
   await using events = new PlegCase(
     CRIO,

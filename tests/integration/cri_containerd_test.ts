@@ -6,6 +6,7 @@ import { SystemClock } from "../../shared/clock.ts";
 import { AppError } from "../../shared/errors.ts";
 import { NamespaceMode, PodSandboxState } from "../../shared/gen/runtime/v1/api_pb.ts";
 import { SystemRandom } from "../../shared/random.ts";
+import { removeCgroup } from "../support/cgroup_sweep.ts";
 import { startContainerd } from "../support/containerd.ts";
 import { buildImage, buildPause, BUSYBOX_IMAGE } from "../support/images.ts";
 import { Registry } from "../support/registry.ts";
@@ -34,24 +35,6 @@ runtimeSuite("containerd", async () => {
     },
   };
 }, (name, fn) => testWith(PARTS, name, fn));
-
-/** Removes the empty cgroup `path` with those in it: in each v1 hierarchy, and in that of v2. */
-async function removeCgroup(path: string): Promise<void> {
-  const mount = "/sys/fs/cgroup";
-  const hierarchies = [...Deno.readDirSync(mount)].filter((each) => each.isDirectory);
-  for (const root of [mount, ...hierarchies.map((each) => `${mount}/${each.name}`)]) {
-    await removeTree(`${root}${path}`);
-  }
-}
-
-async function removeTree(dir: string): Promise<void> {
-  const stat = await Deno.stat(dir).catch(() => undefined);
-  if (!stat) return; // this hierarchy has no such cgroup
-  for (const each of [...Deno.readDirSync(dir)]) {
-    if (each.isDirectory) await removeTree(`${dir}/${each.name}`);
-  }
-  await Deno.remove(dir);
-}
 
 /** A sandbox on the host's network, which needs no CNI. */
 function hostSandbox(uid: string) {

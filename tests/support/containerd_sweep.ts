@@ -31,11 +31,23 @@ async function processes(): Promise<ProcessInfo[]> {
 
 /** Shims of the containerd in `dir`, and everything they started, by pid; children first. */
 export async function processesOf(dir: string): Promise<number[]> {
-  const all = await processes();
   const socket = join(dir, "containerd.sock");
-  const found = all.filter(({ command }) =>
+  return await withChildren(({ command }) =>
     command.includes("containerd-shim") && command.split("\0").includes(socket)
-  ).map(({ pid }) => pid);
+  );
+}
+
+/** Processes of `program` that name something below `dir`, and everything they started. */
+export async function processesBelow(program: string, dir: string): Promise<number[]> {
+  return await withChildren(({ command }) => {
+    const [name = "", ...args] = command.split("\0");
+    return name.endsWith(program) && args.some((arg) => arg.startsWith(`${dir}/`));
+  });
+}
+
+async function withChildren(isWanted: (process: ProcessInfo) => boolean): Promise<number[]> {
+  const all = await processes();
+  const found = all.filter(isWanted).map(({ pid }) => pid);
   for (let at = 0; at < found.length; at++) {
     for (const { pid, parent } of all) {
       if (parent === found[at] && !found.includes(pid)) found.push(pid);
