@@ -14,6 +14,8 @@ import type { RestRule, RuleTable } from "./rule_table.ts";
 
 /** As in KubeEdge's router. */
 const BODY_BYTES_MAX = 12 * 1024 * 1024;
+/** Read of a body that is too large. */
+const DROPPED_BYTES_MAX = 64 * 1024 * 1024;
 const TIMEOUT_MS = 60_000;
 /** Requests under way; each may hold a body. */
 const REQUESTS_MAX = 64;
@@ -168,7 +170,10 @@ function decoded(part: string): string {
   }
 }
 
-/** Undefined when it is too large. */
+/**
+ * Undefined when it is too large. It is read on all the same, up to a bound, and dropped: over
+ * HTTP/2 its sender would else hear of a broken stream, and not why.
+ */
 async function readBody(
   { body }: Request,
   bytesMax: number,
@@ -177,9 +182,10 @@ async function readBody(
   let bytes = 0;
   for await (const chunk of body ?? []) {
     bytes += chunk.byteLength;
-    if (bytes > bytesMax) return undefined;
-    chunks.push(chunk);
+    if (bytes > DROPPED_BYTES_MAX) break;
+    if (bytes <= bytesMax) chunks.push(chunk);
   }
+  if (bytes > bytesMax) return undefined;
   const whole = new Uint8Array(bytes);
   let at = 0;
   for (const chunk of chunks) {
