@@ -1,9 +1,9 @@
 /**
- * Brings queued messages to the disk, and takes them away again. Writes that wait together share
- * one sync (the store sees to that). What was acknowledged is taken away with the next write, or
+ * Brings queued messages to the disk, and takes them away again. What waits while the disk is busy
+ * is one commit. What was acknowledged is taken away with the next write, or
  * after a moment: a kill before that sends it twice, which QoS 1 allows.
  */
-import type { Clock } from "../../shared/clock.ts";
+import { type Clock, nextTurn } from "../../shared/clock.ts";
 import { errorChain } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
 import { recordId, type StoreOp } from "../../shared/store/port.ts";
@@ -11,11 +11,20 @@ import { type BrokerStore, QUEUE_STREAM, SENT_BUCKET, type SentRow } from "./kep
 import type { Entry } from "./session_queue.ts";
 
 /** A client that is there has so long to acknowledge before its message is written. */
-export const LATE_MS = 10;
+export const LATE_MS = 30;
+/** One that was late is not waited for again for a while. */
+const SLOW_MS = 1_000;
 const REMOVE_MS = 250;
-/** Appends in one commit, at most; the largest are 256 KiB. */
-const APPENDS_MAX = 32;
+/** In one commit; one message more of 256 KiB may be in it. */
+const APPENDS_MAX = 512;
+const BATCH_BYTES = 1024 * 1024;
 const REMOVALS_MAX = 1_000;
+
+interface Batch {
+  entries: Entry[];
+  bytes: number;
+  written: PromiseWithResolvers<void>;
+}
 
 export class QueueWriter {
   readonly #store: BrokerStore;
@@ -23,9 +32,13 @@ export class QueueWriter {
   readonly #closed = new AbortController();
   /** By when they are due. */
   readonly #late = new Map<Entry, number>();
+  /** Clients that were late. */
+  readonly #slowUntilMs = new Map<string, number>();
   readonly #tasks = new Set<Promise<void>>();
   readonly #log = roomLogger("edge", "mqtt");
+  readonly #batches: Batch[] = [];
   #removals: Entry[] = [];
+  #isWriting = false;
   #isWatching = false;
   #isGathering = false;
 
@@ -34,24 +47,32 @@ export class QueueWriter {
     this.#clock = clock;
   }
 
-  /** Now, in one commit or a few; each entry's `onKept` is told. */
-  write(entries: readonly Entry[]): Promise<void> {
-    const waiting = entries.filter((entry) => entry.row === undefined && !entry.writing);
-    const batches: Promise<void>[] = [];
-    for (let at = 0; at < waiting.length; at += APPENDS_MAX) {
-      const batch = waiting.slice(at, at + APPENDS_MAX);
-      const written = this.#write(batch);
-      for (const entry of batch) entry.writing = written;
-      batches.push(written);
-      this.#track(written);
+  /** With all that comes while the disk is busy; each entry's `onKept` is told. */
+  async write(entries: readonly Entry[]): Promise<void> {
+    let last = Promise.resolve();
+    for (const entry of entries) {
+      if (entry.row !== undefined || entry.state === "gone") continue;
+      if (!entry.writing) {
+        this.#late.delete(entry);
+        entry.writing = this.#batchFor(entry).written.promise;
+      }
+      last = entry.writing;
     }
-    return batches.length === 1 ? batches[0]! : Promise.all(batches).then(() => {}); // one
+    await last; // batches end in their order
   }
 
-  /** Unless it is acknowledged soon. */
-  writeLate(entry: Entry): void {
-    this.#late.set(entry, this.#clock.monotonicMs() + LATE_MS);
+  /** Unless it is acknowledged soon, as those before it were; false when that is not waited for. */
+  writeLate(entry: Entry): boolean {
+    const nowMs = this.#clock.monotonicMs();
+    if (nowMs < (this.#slowUntilMs.get(entry.client) ?? 0)) return false;
+    this.#late.set(entry, nowMs + LATE_MS);
     if (!this.#isWatching) this.#track(this.#watch());
+    return true;
+  }
+
+  /** Its connection is gone. */
+  forget(client: string): void {
+    this.#slowUntilMs.delete(client);
   }
 
   /** It is acknowledged, or nobody waits for it any more. */
@@ -76,13 +97,37 @@ export class QueueWriter {
   /** Whatever waits is written. */
   async close(): Promise<void> {
     this.#closed.abort();
+    void this.write([...this.#late.keys()]); // one of the tasks
     while (this.#tasks.size > 0) await Promise.allSettled([...this.#tasks]);
-    await this.write([...this.#late.keys()]);
     while (this.#removals.length > 0) await this.#commitRemovals();
   }
 
-  async #write(batch: readonly Entry[]): Promise<void> {
-    for (const entry of batch) this.#late.delete(entry);
+  #batchFor(entry: Entry): Batch {
+    let batch = this.#batches.at(-1);
+    if (!batch || batch.entries.length >= APPENDS_MAX || batch.bytes >= BATCH_BYTES) {
+      batch = { entries: [], bytes: 0, written: Promise.withResolvers() };
+      this.#batches.push(batch);
+    }
+    batch.entries.push(entry);
+    batch.bytes += entry.bytes;
+    if (!this.#isWriting) this.#track(this.#writeAll());
+    return batch;
+  }
+
+  async #writeAll(): Promise<void> {
+    this.#isWriting = true;
+    try {
+      await nextTurn(); // for whatever came in the same read
+      for (let batch; (batch = this.#batches.shift());) {
+        await this.#commit(batch.entries);
+        batch.written.resolve();
+      }
+    } finally {
+      this.#isWriting = false;
+    }
+  }
+
+  async #commit(batch: readonly Entry[]): Promise<void> {
     const atMs = this.#clock.nowMs();
     const ops = batch.map(({ client, message }): StoreOp => ({
       op: "append",
@@ -121,6 +166,7 @@ export class QueueWriter {
         for (const [entry, dueMs] of this.#late) {
           if (dueMs > nowMs) break;
           due.push(entry);
+          this.#slowUntilMs.set(entry.client, nowMs + SLOW_MS);
         }
         void this.write(due); // it tells each, and close waits for it
       }

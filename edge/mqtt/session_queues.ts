@@ -101,8 +101,7 @@ export class SessionQueues {
       this.#add(queue, entry);
       // one that waits for its own message here could not acknowledge it
       const isSoon = this.#options.isOnline(client) && !queue.isCatchingUp && client !== gate?.by;
-      if (isSoon) this.#writer.writeLate(entry);
-      else now.push(entry);
+      if (!isSoon || !this.#writer.writeLate(entry)) now.push(entry);
     }
     if (now.length > 0) {
       void this.#writer.write(now).then(() => this.#rest(now)); // tells each entry
@@ -180,6 +179,7 @@ export class SessionQueues {
     if (!queue) return;
     const entries = [...queue.all()];
     for (const entry of entries) this.#handed.get(entry)?.();
+    this.#writer.forget(client);
     void this.#writer.write(entries).then(() => this.#rest(entries)); // tells each entry
     this.#rest(entries);
     this.#tidy(client);
