@@ -109,6 +109,11 @@ export class Batch {
     return this.#ops;
   }
 
+  /** There is a past to be written, where history is. */
+  get hasHistory(): boolean {
+    return this.#history.length > 0;
+  }
+
   /** What is known of the device behind this batch, where that changed. */
   newRecord(): DeviceRecord | undefined {
     const base = this.record ?? this.entry.record;

@@ -4,24 +4,30 @@
  * and lets others go first, so that a long look holds up nobody. Stamps made before the node knew
  * the time are put right as they are read.
  */
-import type { Clock } from "../../shared/clock.ts";
+import { type Clock, nextTurn } from "../../shared/clock.ts";
 import { AppError } from "../../shared/errors.ts";
-import type { Store } from "../../shared/store/port.ts";
+import type { BulkRecord, Store } from "../../shared/store/port.ts";
+import { HistoryIndex, type HistoryLimits, PART_ROWS } from "./history_index.ts";
 import { type HistoryRow, historyStreams, streamOf } from "./history_rows.ts";
 import { HistoryStamps } from "./history_stamps.ts";
+import type { IndexPart } from "./index_rows.ts";
 import type { DesiredSource } from "./model.ts";
 import type { TwinView } from "./port.ts";
 import { type Aggregate, Steps } from "./steps.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
 /** Of all streams together: a month of ten thousand changes an hour. */
-export const TWIN_HISTORY_LIMITS = {
+export const TWIN_HISTORY_LIMITS: HistoryLimits = {
   ttlMs: 30 * DAY_MS,
   rowsMax: 4_000_000,
   bytesMax: 256 * 1024 * 1024,
-} as const;
+};
 
 const SLICE_ROWS = 500;
+/** Single records read in one go. */
+const SLICE_LOOKS = 64;
+/** Reading one record by its id costs as much as so many in a row. */
+const SCAN_FACTOR = 4;
 const POINTS_MAX = 1_000;
 
 export interface HistoryQuestion {
@@ -78,6 +84,8 @@ export interface HistoryAt {
   known: boolean;
 }
 
+type Range = Pick<HistoryQuestion, "after" | "fromMs" | "toMs">;
+
 interface Recorded {
   id: number;
   atMs: number;
@@ -89,13 +97,13 @@ export interface TwinHistoryOptions {
   clock: Clock;
   /** True while the disk is to be spared. */
   sparing?: () => boolean;
-  limits?: { ttlMs: number; rowsMax: number; bytesMax: number };
+  limits?: HistoryLimits;
 }
 
 export class TwinHistory {
   readonly stamps: HistoryStamps;
   readonly #store: Store;
-  readonly #clock: Clock;
+  readonly #index: HistoryIndex;
   readonly #sparing: () => boolean;
   #refused = 0;
 
@@ -103,7 +111,7 @@ export class TwinHistory {
     { store, clock, sparing = () => false, limits = TWIN_HISTORY_LIMITS }: TwinHistoryOptions,
   ) {
     this.#store = store;
-    this.#clock = clock;
+    this.#index = new HistoryIndex(store, limits);
     this.#sparing = sparing;
     this.stamps = new HistoryStamps(store, clock);
     const streams = historyStreams();
@@ -119,6 +127,16 @@ export class TwinHistory {
   /** Records that were not written because the bulk file takes nothing. */
   get refused(): number {
     return this.#refused;
+  }
+
+  /** A record of a device is on disk. */
+  added(device: string): void {
+    this.#index.added(streamOf(device));
+  }
+
+  /** Resolves when the index is as far as it will come by itself. */
+  async settled(): Promise<void> {
+    await this.#index.settled();
   }
 
   /** False while the bulk file has a problem or is spared: twins go on without their past. */
@@ -189,31 +207,82 @@ export class TwinHistory {
   }
 
   /** Of one device, in the order they happened. */
-  async *#records(
+  async *#records(device: string, question: Range): AsyncGenerator<Recorded> {
+    const stream = streamOf(device);
+    let at = question.after ?? -1;
+    for (const part of this.#index.parts(stream, at)) {
+      // what lies before it was never indexed, or no more
+      if (part.from - 1 > at) yield* this.#scan(device, question, at, part.from);
+      at = Math.max(at, part.from - 1);
+      if (this.#isIn(part, question)) yield* this.#lookUp(device, question, at, part);
+      at = part.to;
+      await nextTurn();
+    }
+    yield* this.#scan(device, question, at, Infinity);
+  }
+
+  /** False when no record of the part was then. Stamps put right later are not in the index. */
+  #isIn({ minAtMs, maxAtMs }: IndexPart, { fromMs = -Infinity, toMs = Infinity }: Range): boolean {
+    return !this.stamps.isPlain || (maxAtMs >= fromMs && minAtMs < toMs);
+  }
+
+  async *#lookUp(
     device: string,
-    { after = -1, fromMs, toMs }: Pick<HistoryQuestion, "after" | "fromMs" | "toMs">,
+    question: Range,
+    after: number,
+    part: IndexPart,
+  ): AsyncGenerator<Recorded> {
+    const ids = part.of(device).filter((id) => id > after);
+    if (ids.length * SCAN_FACTOR > part.rows) {
+      return yield* this.#scan(device, question, after, part.to + 1);
+    }
+    let looks = 0;
+    for (const id of ids) {
+      const [record] = this.#store.bulk.read<HistoryRow[]>(streamOf(device), {
+        after: id - 1,
+        limit: 1,
+      });
+      const found = record?.id === id && this.#recorded(device, question, record);
+      if (found) yield found;
+      if (++looks % SLICE_LOOKS === 0) await nextTurn();
+    }
+  }
+
+  /** Every record between two ids, both left out. */
+  async *#scan(
+    device: string,
+    question: Range,
+    after: number,
+    before: number,
   ): AsyncGenerator<Recorded> {
     const stream = streamOf(device);
-    const range = this.stamps.isPlain
-      ? { ...(fromMs === undefined ? {} : { fromMs }), ...(toMs === undefined ? {} : { toMs }) }
-      : {};
+    let rows = 0;
+    let limit = before === Infinity ? SLICE_ROWS : 1; // between two parts there is nothing
     for (let at = after;;) {
-      const slice = this.#store.bulk.read<HistoryRow[]>(stream, {
-        ...range,
-        after: at,
-        limit: SLICE_ROWS,
-      });
-      for (const { id, key, upMs, atMs: stamped, value } of slice) {
-        at = id;
-        if (key !== device) continue;
-        const atMs = this.stamps.correct(id, upMs, stamped);
-        if (atMs >= (fromMs ?? -Infinity) && atMs < (toMs ?? Infinity)) {
-          yield { id, atMs, rows: value };
-        }
+      // by time only here: looking for a far time would hold up everything
+      const slice = this.#store.bulk.read<HistoryRow[]>(stream, { after: at, limit });
+      for (const record of slice) {
+        at = record.id;
+        if (at >= before) return;
+        const found = this.#recorded(device, question, record);
+        if (found) yield found;
       }
-      if (slice.length < SLICE_ROWS) return;
-      await this.#clock.sleep(0);
+      rows += slice.length;
+      if (slice.length < limit) break;
+      limit = SLICE_ROWS;
+      await nextTurn();
     }
+    if (rows >= PART_ROWS && before === Infinity) this.#index.catchUp(stream);
+  }
+
+  #recorded(
+    device: string,
+    { fromMs = -Infinity, toMs = Infinity }: Range,
+    { id, key, upMs, atMs: stamped, value }: BulkRecord<HistoryRow[]>,
+  ): Recorded | undefined {
+    if (key !== device) return undefined;
+    const atMs = this.stamps.correct(id, upMs, stamped);
+    return atMs >= fromMs && atMs < toMs ? { id, atMs, rows: value } : undefined;
   }
 }
 

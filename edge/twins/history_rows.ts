@@ -3,6 +3,7 @@
  * number of streams, so that reading one device's past looks at a small part of all. A record is a
  * list of short arrays. Pure.
  */
+import { hashOf } from "./index_rows.ts";
 import type { DesiredSource, TwinEvent } from "./model.ts";
 
 /** A multiple of it makes looking faster and the head of the bulk file longer. */
@@ -22,11 +23,7 @@ export type HistoryRow =
   | [4];
 
 export function streamOf(device: string): string {
-  let hash = 0x811c9dc5;
-  for (let i = 0; i < device.length; i++) {
-    hash = Math.imul(hash ^ device.charCodeAt(i), 0x01000193);
-  }
-  return `twin_history/v1/${(hash >>> 0) % HISTORY_STREAMS}`;
+  return `twin_history/v1/${hashOf(device) % HISTORY_STREAMS}`;
 }
 
 export function historyStreams(): string[] {

@@ -16,6 +16,7 @@ import { decide, isPending } from "./decide.ts";
 import { deviceReport, type KnownTwin, twinStatus } from "./device_report.ts";
 import { Feeds } from "./feed.ts";
 import { TwinHistory } from "./history.ts";
+import type { HistoryLimits } from "./history_index.ts";
 import { Mailboxes } from "./mailboxes.ts";
 import { type DeviceName, EMPTY_TWIN, type Rejection, type TwinCommand } from "./model.ts";
 import type {
@@ -53,6 +54,8 @@ export interface TwinManagerOptions {
   clock: Clock;
   /** True while the disk is to be spared: changes are kept, their history is not. */
   sparing?: () => boolean;
+  /** Of the history of all devices together. */
+  historyLimits?: HistoryLimits;
 }
 
 /** Work for one device, carried out inside its batch. */
@@ -72,7 +75,13 @@ export class TwinManager implements Twins {
     this.#options = options;
     const { store, ledger, clock, sparing } = options;
     this.registry = new Registry({ store, ledger, monotonicMs: clock.monotonicMs() });
-    this.pastOf = new TwinHistory({ store, clock, ...(sparing ? { sparing } : {}) });
+    const limits = options.historyLimits;
+    this.pastOf = new TwinHistory({
+      store,
+      clock,
+      ...(sparing ? { sparing } : {}),
+      ...(limits ? { limits } : {}),
+    });
     this.#mailboxes = new Mailboxes((key, works) => this.#perform(key, works));
   }
 
@@ -273,8 +282,10 @@ export class TwinManager implements Twins {
     let ok = false;
     try {
       for (const work of works) work(batch);
-      const ops = batch.seal(outbox, this.pastOf.accepts());
+      const withHistory = this.pastOf.accepts();
+      const ops = batch.seal(outbox, withHistory);
       if (ops.length > 0) await store.commit(ops);
+      if (withHistory && batch.hasHistory) this.pastOf.added(key);
       ok = true;
     } finally {
       batch.done(ok);
