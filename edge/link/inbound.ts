@@ -116,10 +116,6 @@ export class Inbound {
           : DesiredRejectReason.CONFLICT;
         return this.#reject(generation, reason, `the ledger says ${verdict.reason}`);
       }
-      const { kept } = parts.at(-1)!;
-      if (kept.length > 0) {
-        log.warn("The cloud lost records; what is newer here is kept", { objects: kept });
-      }
       this.#send({
         case: "desiredAck",
         value: { generation: BigInt(generation), digest: first.digest },
