@@ -166,6 +166,7 @@ function buildMappers(
       changes: dmi.changes,
     },
     ...(config.mqtt.mode === "off" ? {} : { bus: mqtt }),
+    events: edge.memory.events,
     dataDir: join(config.dataDir, "mappers"),
     nodeName: config.nodeName,
   });

@@ -6,7 +6,7 @@ import { Wakeup } from "../shared/async/wakeup.ts";
 import type { Clock } from "../shared/clock.ts";
 import type { Random } from "../shared/random.ts";
 import type { DeviceRoom } from "./device_room.ts";
-import type { Mappers, MessageBus } from "./mappers/port.ts";
+import type { DeviceEventLog, Mappers, MessageBus } from "./mappers/port.ts";
 import type { ExternalMappers } from "./mappers/mapper_room.ts";
 
 export interface DeviceMappersOptions {
@@ -17,6 +17,8 @@ export interface DeviceMappersOptions {
   external?: ExternalMappers;
   /** For devices that speak MQTT on the brokers of this node. */
   bus?: MessageBus;
+  /** Where devices' troubles are told. */
+  events?: DeviceEventLog;
   /** Where protocols keep what they have to, each in a folder of its own. */
   dataDir?: string;
   nodeName?: string;

@@ -12,8 +12,9 @@ import type { DeviceDefinition, Twins } from "../twins/port.ts";
 import type { Connections } from "./connections.ts";
 import { type CycleGroup, groupCycles, nextAfter, phaseMs, pointsOf } from "./cycles.ts";
 import { within } from "./deadline.ts";
+import { DeviceEvents, type EventBudget, type Told } from "./device_events.ts";
 import { DesiredWrites } from "./desired_writes.ts";
-import type { Connection, Driver, MappedStatus, Point, Reading } from "./port.ts";
+import type { Connection, DeviceEventLog, Driver, MappedStatus, Point, Reading } from "./port.ts";
 import { Reporter } from "./reporter.ts";
 import type { Job, Scheduler } from "./scheduler.ts";
 import { wholeSetting } from "./settings.ts";
@@ -26,6 +27,11 @@ export interface DeviceParts {
   connections: Connections;
   clock: Clock;
   random: Random;
+  /** Absent where nobody is told. */
+  events?: DeviceEventLog;
+  nodeBudget: EventBudget;
+  /** What was told of it before it was begun anew. */
+  told?: ReadonlyMap<string, Told> | undefined;
 }
 
 // idle -> (open) live -> (failure) backoff -> idle
@@ -54,6 +60,7 @@ export class MappedDevice implements Job {
   readonly #groups: CycleGroup[];
   readonly #reporter: Reporter;
   readonly #writes: DesiredWrites;
+  readonly #events: DeviceEvents | undefined;
   readonly #stop = new AbortController();
   readonly #callMs: number;
   #link: Link = { kind: "idle" };
@@ -86,6 +93,10 @@ export class MappedDevice implements Job {
       reporter: this.#reporter,
       clock,
     });
+    const { events, nodeBudget, told } = parts;
+    if (events) {
+      this.#events = new DeviceEvents({ device: definition, events, clock, nodeBudget, told });
+    }
     this.#schedule(beginMs);
   }
 
@@ -98,6 +109,10 @@ export class MappedDevice implements Job {
     if (!this.#reached) return { ...told, state: "connecting", reason: "" };
     if (!first) return { ...told, state: "online", reason: "" };
     return { ...told, state: "unhealthy", reason: `${first[0]}: ${first[1]}` };
+  }
+
+  get told(): ReadonlyMap<string, Told> | undefined {
+    return this.#events?.told;
   }
 
   /** What is desired of a property has changed. */
@@ -143,6 +158,7 @@ export class MappedDevice implements Job {
       this.#failures = 0;
       this.#reached = true;
       this.#reason = undefined;
+      await this.#events?.tell(this.#reporter.troubles());
     } catch (error) {
       if (error instanceof InvariantError) throw error;
       if (!this.#stop.signal.aborted) await this.#fail(error);
@@ -252,6 +268,7 @@ export class MappedDevice implements Job {
     this.#reason = reason;
     this.#reporter.forget();
     await this.#reporter.state("offline");
+    await this.#events?.tell([{ of: "device", property: "", text: reason }]);
   }
 
   async #disconnect(): Promise<void> {

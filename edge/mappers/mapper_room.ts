@@ -10,8 +10,16 @@ import { canonicalJson } from "../../shared/json/json.ts";
 import type { Random } from "../../shared/random.ts";
 import type { DeviceDefinition, DeviceName, TwinChange, Twins } from "../twins/port.ts";
 import { Connections } from "./connections.ts";
+import { EventBudget } from "./device_events.ts";
 import { MappedDevice } from "./mapped_device.ts";
-import type { Driver, MappedStatus, MapperCounts, Mappers, MessageBus } from "./port.ts";
+import type {
+  DeviceEventLog,
+  Driver,
+  MappedStatus,
+  MapperCounts,
+  Mappers,
+  MessageBus,
+} from "./port.ts";
 import { type Protocol, protocolOf } from "./protocols.ts";
 import { Scheduler } from "./scheduler.ts";
 
@@ -28,6 +36,7 @@ export interface MapperRoomOptions {
   random: Random;
   external?: ExternalMappers;
   bus?: MessageBus;
+  events?: DeviceEventLog;
   /** As drivers have them. */
   dataDir?: string;
   nodeName?: string;
@@ -38,6 +47,9 @@ export interface MapperRoomOptions {
   onCycle?: (lateMs: number) => void;
 }
 
+/** Events of all devices: a switch that fails must not push those of pods out of the log. */
+const NODE_BUDGET = { burst: 100, everyMs: 1_000 };
+
 interface Mapped {
   device: MappedDevice;
   digest: string;
@@ -47,6 +59,7 @@ export class MapperRoom implements Mappers {
   readonly #options: MapperRoomOptions;
   readonly #scheduler: Scheduler;
   readonly #connections: Connections;
+  readonly #nodeBudget: EventBudget;
   readonly #protocols: (name: string) => Protocol | undefined;
   readonly #mapped = new Map<string, Mapped>();
   readonly #drivers = new Map<string, Promise<Driver>>();
@@ -55,6 +68,7 @@ export class MapperRoom implements Mappers {
     this.#options = options;
     this.#scheduler = new Scheduler(options.clock, options.onCycle);
     this.#connections = new Connections(options.connectionsMax);
+    this.#nodeBudget = new EventBudget(options.clock, NODE_BUDGET);
     this.#protocols = options.protocols ?? protocolOf;
   }
 
@@ -146,7 +160,7 @@ export class MapperRoom implements Mappers {
 
   /** What is mapped here is what should be. */
   async #define(name: DeviceName): Promise<void> {
-    const { twins, external, clock, random } = this.#options;
+    const { twins, external, clock, random, events } = this.#options;
     const key = keyOf(name);
     const definition = twins.definition(name);
     const protocol = definition && !external?.has(definition.protocol.name)
@@ -165,6 +179,9 @@ export class MapperRoom implements Mappers {
       connections: this.#connections,
       clock,
       random,
+      nodeBudget: this.#nodeBudget,
+      told: before?.device.told,
+      ...(events && { events }),
     });
     this.#mapped.set(key, { device, digest });
   }

@@ -183,3 +183,55 @@ Deno.test("a device is begun anew when its definition changes, and ends when it 
   await mappers.world.clock.advance(2_000);
   assertEquals(mappers.room.status(), []);
 });
+
+Deno.test("troubles of a device become events, once each, and so does their end", async () => {
+  await using mappers = new MapperWorld();
+  const device = mappers.device("a");
+  device.values.set("level", "1").set("no", new AppError("invalid", "No such register"));
+  await mappers.put("a", { level: SECOND, no: SECOND });
+  await mappers.until(() => mappers.state("a") === "unhealthy");
+  await mappers.world.clock.advance(60_000);
+  assertEquals(mappers.events, ["Warning PropertyNotRead a: no: No such register"]);
+  device.values.set("no", "3");
+  await mappers.until(() => mappers.events.length === 2);
+  device.away = true;
+  device.lose();
+  await mappers.world.clock.advance(60_000);
+  device.away = false;
+  await mappers.until(() => mappers.state("a") === "online");
+  assertEquals(mappers.events.slice(1), [
+    "Normal DeviceOnline a: All its properties are read and written again",
+    "Warning DeviceUnreachable a: The line went dead",
+    "Normal DeviceOnline a: The built-in mapper for fake reaches it again",
+  ]);
+});
+
+Deno.test("a device that comes and goes all day is told of now and then", async () => {
+  await using mappers = new MapperWorld();
+  const device = mappers.device("a");
+  device.values.set("level", "1");
+  await mappers.put("a", { level: SECOND });
+  await mappers.until(() => mappers.state("a") === "online");
+  for (let round = 0; round < 60; round++) {
+    device.lose();
+    await mappers.world.clock.advance(10_000);
+  }
+  // ten minutes
+  assert(mappers.events.length >= 15 && mappers.events.length <= 21, `${mappers.events.length}`);
+});
+
+Deno.test("a device mended by its manifest is told to be well again", async () => {
+  await using mappers = new MapperWorld();
+  const device = mappers.device("a");
+  device.away = true;
+  await mappers.put("a", { level: SECOND });
+  await mappers.until(() => mappers.events.length === 1);
+  device.away = false;
+  device.values.set("level", "1").set("more", "2");
+  await mappers.put("a", { level: SECOND, more: SECOND });
+  await mappers.until(() => mappers.events.length === 2);
+  assertEquals(mappers.events, [
+    "Warning DeviceUnreachable a: No route to it",
+    "Normal DeviceOnline a: The built-in mapper for fake reaches it again",
+  ]);
+});

@@ -8,6 +8,7 @@
  * `signal` aborts and its connection is closed. One device uses one connection, one call at a time.
  */
 import type { Clock } from "../../shared/clock.ts";
+import type { ObjectReference } from "../../shared/k8s/types.ts";
 import type { PropertyType } from "../../shared/k8s/devices.ts";
 import type { Random } from "../../shared/random.ts";
 
@@ -79,6 +80,16 @@ export interface MessageBus {
     filter: string,
     take: (message: { topic: string; payload: Uint8Array }) => Promise<void>,
   ): () => void;
+}
+
+/** Where troubles of devices are told to people; it joins repeats. */
+export interface DeviceEventLog {
+  record(event: {
+    involvedObject: ObjectReference;
+    type: "Normal" | "Warning";
+    reason: string;
+    message: string;
+  }): Promise<void>;
 }
 
 /** What drivers may use. */

@@ -42,6 +42,14 @@ export class Reporter {
     return Object.fromEntries([...report, ...write, ...read]);
   }
 
+  troubles(): { of: ProblemOf; property: string; text: string }[] {
+    const { read, write, report } = this.#problems;
+    if (read.size + write.size + report.size === 0) return [];
+    return (["read", "write", "report"] as const).flatMap((of) =>
+      [...this.#problems[of]].map(([property, text]) => ({ of, property, text }))
+    );
+  }
+
   take(property: string, reading: Reading): void {
     if (typeof reading === "string") {
       this.#latest.set(property, reading);

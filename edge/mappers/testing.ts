@@ -68,6 +68,8 @@ export class FakeDevice implements Driver {
 export class MapperWorld {
   readonly world = new TwinWorld();
   readonly devices = new Map<string, FakeDevice>();
+  /** "Warning DeviceUnreachable a: No route to it". */
+  readonly events: string[] = [];
   readonly external = { taken: false, changes: new Changes() };
   readonly room: MapperRoom;
   readonly #scope = new TaskScope();
@@ -78,6 +80,12 @@ export class MapperWorld {
       twins: this.world.twins,
       clock: this.world.clock,
       random: new SeededRandom(1),
+      events: {
+        record: ({ involvedObject: { name }, type, reason, message }) => {
+          this.events.push(`${type} ${reason} ${name}: ${message}`);
+          return Promise.resolve();
+        },
+      },
       external: { has: () => this.external.taken, changes: this.external.changes },
       protocols: (name) =>
         name !== "fake" ? undefined : {
