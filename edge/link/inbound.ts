@@ -147,9 +147,7 @@ export class Inbound {
     const entries = ledger.inventory();
     let at = 0;
     do {
-      const part = entries.slice(at, at + INVENTORY_PART_ENTRIES).map(({ revision, ...entry }) =>
-        revision === undefined ? entry : { ...entry, objectRevision: BigInt(revision) }
-      );
+      const part = entries.slice(at, at + INVENTORY_PART_ENTRIES);
       at += part.length;
       const more = at < entries.length;
       const head = { cloudId, generation: BigInt(generation), digest };
