@@ -94,12 +94,25 @@ export class DeviceWorld {
     for (const [key, entry] of this.#entries) if (entry.protocol === protocol) yield key;
   }
 
-  /** Undefined: a mapper of this protocol has nothing to do with it. */
-  wanted(protocol: string, key: string): Wanted | typeof HOLD | undefined {
-    const name = nameOf(key);
-    return key.startsWith("m/")
-      ? this.#wantedModel(protocol, key, name)
-      : this.#wantedDevice(protocol, key, name);
+  /**
+   * Undefined: a mapper of this protocol has nothing to do with it. `models` are keys of those that
+   * were there a moment ago.
+   */
+  wanted(
+    protocol: string,
+    key: string,
+    models?: ReadonlySet<string>,
+  ): Wanted | typeof HOLD | undefined {
+    if (key.startsWith("m/")) return this.#wantedModel(protocol, key, nameOf(key));
+    const entry = this.#entries.get(key);
+    if (!entry) return undefined;
+    const device = nameOf(key);
+    const { model } = entry;
+    // without its model it may not even be known what it speaks
+    const isHeld = model !== "" && !models?.has(modelKeyOf(device.namespace, model)) &&
+      !this.#model(device.namespace, model);
+    if (isHeld) return HOLD;
+    return entry.protocol === protocol ? this.#wantedDevice(device) : undefined;
   }
 
   #wantedModel(protocol: string, key: string, { namespace, name }: DeviceName) {
@@ -111,12 +124,7 @@ export class DeviceWorld {
     return { kind: "model" as const, message, digest: digestOf(bytes), bytes: bytes.length };
   }
 
-  #wantedDevice(protocol: string, key: string, device: DeviceName) {
-    const entry = this.#entries.get(key);
-    if (!entry) return undefined;
-    // without its model it may not even be known what it speaks
-    if (entry.model && !this.#model(device.namespace, entry.model)) return HOLD;
-    if (entry.protocol !== protocol) return undefined;
+  #wantedDevice(device: DeviceName): Wanted | undefined {
     const definition = this.#twins?.definition(device);
     if (!definition || !this.#twins) return undefined;
     const message = toDeviceMessage({
@@ -125,7 +133,7 @@ export class DeviceWorld {
       twins: this.#twins.twins(device),
     });
     const bytes = deviceBytes(message);
-    return { kind: "device" as const, message, digest: digestOf(bytes), bytes: bytes.length };
+    return { kind: "device", message, digest: digestOf(bytes), bytes: bytes.length };
   }
 
   #isNamed(key: string): boolean {

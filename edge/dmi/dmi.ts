@@ -123,11 +123,11 @@ export class Dmi {
     const { DeviceManager } = await import("./service.ts");
     const service = new DeviceManager({
       twins: this.#options.twins,
-      register: async (mapper, withData) => {
+      register: async (mapper, withData, timeoutMs) => {
         const registry = await this.#loadRegistry();
         this.#needed.wake();
         try {
-          return await registry.register(mapper, withData);
+          return await registry.register(mapper, withData, timeoutMs);
         } finally {
           this.changes.notify();
         }

@@ -23,6 +23,8 @@ import { type Snapshot, SnapshotBuilder } from "./snapshot.ts";
 const MAPPERS_MAX = 64;
 /** Messages made before others get a turn. */
 const SLICE = 50;
+/** Of the time a mapper waits; the rest is for the commit, the bytes, and the mapper's reading. */
+const COLLECT_SHARE = 0.4;
 /** How long a registration may wait for the index. */
 const READY_MS = 30_000;
 
@@ -88,8 +90,16 @@ export class MapperRegistry implements Mappers {
     }
   }
 
-  /** Resolves when the registration is on disk, with what the mapper is given. */
-  async register(record: MapperRecord, withData: boolean): Promise<Snapshot> {
+  /**
+   * Resolves when the registration is on disk, with what the mapper is given: as much as can be put
+   * together in part of the time it waits (KubeEdge's framework waits a second, and then ends).
+   */
+  async register(
+    record: MapperRecord,
+    withData: boolean,
+    timeoutMs = Infinity,
+  ): Promise<Snapshot> {
+    const untilMs = this.#options.clock.monotonicMs() + timeoutMs * COLLECT_SHARE;
     const { protocol, name, address } = record;
     const known = this.#deliveries.get(protocol);
     if (!known && this.#deliveries.size >= MAPPERS_MAX) {
@@ -101,7 +111,7 @@ export class MapperRegistry implements Mappers {
     await delivery.registered(record, async () => {
       if (!known) this.#spawn(delivery);
       await this.#ready();
-      if (withData) await this.#collect(protocol, builder);
+      if (withData) await this.#collect(protocol, builder, untilMs);
       return builder.told;
     });
     delivery.lookAtAll(this.#world.keysOf(protocol));
@@ -109,12 +119,17 @@ export class MapperRegistry implements Mappers {
     return builder.answer;
   }
 
-  async #collect(protocol: string, builder: SnapshotBuilder): Promise<void> {
+  /** Devices that are left out are told as new ones afterwards. */
+  async #collect(protocol: string, builder: SnapshotBuilder, untilMs: number): Promise<void> {
+    const { clock } = this.#options;
     let count = 0;
+    const models = new Set<string>();
     for (const key of [...this.#world.keysOf(protocol)]) {
-      const wanted = this.#world.wanted(protocol, key);
+      const wanted = this.#world.wanted(protocol, key, models);
       if (!wanted || wanted === HOLD) continue;
+      if (wanted.kind === "model") models.add(key);
       if (!builder.add(key, wanted)) return;
+      if (clock.monotonicMs() > untilMs) return;
       if (++count % SLICE === 0) await nextTurn();
     }
   }

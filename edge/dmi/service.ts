@@ -25,7 +25,8 @@ const NAMED_MAX = 10;
 
 export interface ServiceOptions {
   twins: () => Twins | undefined;
-  register: (mapper: MapperRecord, withData: boolean) => Promise<Snapshot>;
+  /** Is to answer within `timeoutMs`, with less than all if need be. */
+  register: (mapper: MapperRecord, withData: boolean, timeoutMs: number) => Promise<Snapshot>;
 }
 
 export class DeviceManager {
@@ -40,15 +41,18 @@ export class DeviceManager {
     return {
       requestBytesMax: MESSAGE_BYTES_MAX,
       byPath: new Map([
-        unary(method.mapperRegister, (request) => this.#register(request)),
+        unary(method.mapperRegister, (request, timeoutMs) => this.#register(request, timeoutMs)),
         unary(method.reportDeviceStatus, (request) => this.#report(request)),
         unary(method.reportDeviceStates, (request) => this.#state(request)),
       ]),
     };
   }
 
-  async #register({ withData, mapper }: MapperRegisterRequest): Promise<Snapshot> {
-    return await this.#options.register(readMapper(mapper), withData);
+  async #register(
+    { withData, mapper }: MapperRegisterRequest,
+    timeoutMs: number,
+  ): Promise<Snapshot> {
+    return await this.#options.register(readMapper(mapper), withData, timeoutMs);
   }
 
   /** What can be taken is taken: one property the model does not know costs the others nothing. */
@@ -79,10 +83,10 @@ export class DeviceManager {
 /** A method with its path, from bytes to bytes. */
 function unary<I extends DescMessage, O extends DescMessage>(
   { parent, name, input, output }: DescMethodUnary<I, O>,
-  work: (request: MessageShape<I>) => Promise<MessageInitShape<O>>,
+  work: (request: MessageShape<I>, timeoutMs: number) => Promise<MessageInitShape<O>>,
 ): [path: string, method: UnaryMethod] {
-  const method = async (bytes: Uint8Array) => {
-    const answer = await work(readMessage(input, bytes));
+  const method: UnaryMethod = async (bytes, timeoutMs) => {
+    const answer = await work(readMessage(input, bytes), timeoutMs);
     return toBinary(output, create(output, answer));
   };
   return [`/${parent.typeName}/${name}`, method];

@@ -36,7 +36,7 @@ async function manager() {
   const call = async (name: string, hex: string) => {
     const method = byPath.get(`${SERVICE}/${name}`);
     assert(method, name);
-    return await method(Buffer.from(hex, "hex"));
+    return await method(Buffer.from(hex, "hex"), Infinity);
   };
   return { world, registered, call };
 }

@@ -2,8 +2,8 @@
  * gRPC's unary calls over a stream of HTTP/2, and nothing else of gRPC: DMI has three methods that
  * take one message and give one. Made for the way mappers of KubeEdge report, one value in a call:
  * a general server costs four times as much for each (shared/adr/0014). Messages are taken as they
- * are, without compression; a caller's deadline is the caller's to keep, for what was begun is
- * brought to disk in any case.
+ * are, without compression. A caller's deadline is the caller's to keep, for what was begun is
+ * brought to disk in any case; a method may look at it to say less, and in time.
  */
 import type http2 from "node:http2";
 import { AppError, errorChain } from "../../shared/errors.ts";
@@ -19,8 +19,11 @@ const TRAILERS = { "grpc-status": "0" };
 
 const log = roomLogger("edge", "dmi");
 
-/** Throws AppErrors; anything else is answered with "internal" and logged. */
-export type UnaryMethod = (request: Uint8Array) => Promise<Uint8Array>;
+/**
+ * Throws AppErrors; anything else is answered with "internal" and logged. `timeoutMs` is how long
+ * the caller waits: Infinity where it did not say.
+ */
+export type UnaryMethod = (request: Uint8Array, timeoutMs: number) => Promise<Uint8Array>;
 
 export interface UnaryMethods {
   /** By path: `/package.Service/Method`. */
@@ -41,7 +44,8 @@ export async function answerCall(
     if (!method) throw new AppError("unimplemented", `There is no method ${path.slice(0, 200)}`);
     const body = await readBody(stream, requestBytesMax);
     if (!body) return; // the caller has gone
-    sendMessage(stream, await method(unframe(body)));
+    const timeoutMs = readTimeout(headers["grpc-timeout"]);
+    sendMessage(stream, await method(unframe(body), timeoutMs));
   } catch (error) {
     if (!(error instanceof AppError)) log.error("Call failed", { path, error: errorChain(error) });
     refuseCall(stream, error);
@@ -63,6 +67,21 @@ export function refuseCall(stream: http2.ServerHttp2Stream, error: unknown): voi
     log.debug("Cannot answer a call", { error: errorChain(cause) });
     stream.destroy();
   }
+}
+
+const UNITS_MS: Readonly<Record<string, number>> = {
+  H: 3_600_000,
+  M: 60_000,
+  S: 1_000,
+  m: 1,
+  u: 1e-3,
+  n: 1e-6,
+};
+
+/** "999932u" and the like; what is none is as if it were not there. */
+export function readTimeout(text: unknown): number {
+  const [, digits = "", unit = ""] = /^(\d{1,8})([HMSmun])$/.exec(String(text)) ?? [];
+  return digits === "" ? Infinity : Number(digits) * (UNITS_MS[unit] ?? Infinity);
 }
 
 function checkCall(headers: http2.IncomingHttpHeaders): void {

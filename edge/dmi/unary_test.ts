@@ -80,6 +80,20 @@ Deno.test("a call is answered with the method's bytes and status 0", async () =>
   assertEquals(proto.status, "0");
 });
 
+Deno.test("a method hears how long its caller waits", async () => {
+  const heard: number[] = [];
+  await using served = await Served.by((_request, timeoutMs) => {
+    heard.push(timeoutMs);
+    return Promise.resolve(new Uint8Array());
+  });
+  for (const timeout of ["999932u", "2S", "1H", "soon", "S", "123456789S"]) {
+    await served.raw(frame(new Uint8Array()), { "grpc-timeout": timeout });
+  }
+  await served.raw(frame(new Uint8Array()));
+  const none = Infinity;
+  assertEquals(heard, [999.932, 2_000, 3_600_000, none, none, none, none]);
+});
+
 Deno.test("errors have their code and words in the only headers", async () => {
   const words = `Device "ümlaut" 100% ${"x".repeat(5_000)}`;
   await using served = await Served.by(() => Promise.reject(new AppError("not_found", words)));

@@ -17,7 +17,7 @@ export interface DeviceProblem {
   detail: string;
   /** What stands there; shortened where it is long. */
   value?: unknown;
-  /** KubeEdge's own API takes it, and so do we: something that is not done, or a mapper's affair. */
+  /** KubeEdge's own API takes it, and so do we: it is not acted upon, or is a mapper's affair. */
   isAdvice?: true;
 }
 

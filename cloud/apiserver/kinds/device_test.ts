@@ -50,7 +50,7 @@ Deno.test("a device that does not fit its model is refused, field by field", asy
   assertEquals(warningsOf(made), null);
 });
 
-Deno.test("what KubeEdge takes is taken, with a word; read-only is not asked for later", async () => {
+Deno.test("what KubeEdge takes is taken, with a word; read-only is not asked later", async () => {
   await using api = await withModel();
   const made = device([
     { name: "raw", desired: { value: "AQ==" }, collectCycle: -1 },
@@ -77,7 +77,7 @@ Deno.test("what KubeEdge takes is taken, with a word; read-only is not asked for
   assertEquals(warningsOf(bare)?.includes("spec.deviceModelRef.name: Required value"), true);
 });
 
-Deno.test("how the state is reported may stand in the status, as before KubeEdge 1.23", async () => {
+Deno.test("how the state is reported may stand in the status, as before 1.23", async () => {
   await using api = await withModel();
   const status = { reportToCloud: false, reportCycle: 5_000, state: "ok" };
   const made = await api.call("POST", `${BETA}/devices`, { ...device([]), status }, {
