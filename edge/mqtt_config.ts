@@ -7,7 +7,7 @@ import { AppError } from "../shared/errors.ts";
 import { filterProblem } from "./mqtt/topics.ts";
 
 export interface MqttAccess {
-  /** Name in `users`; "" means every client. */
+  /** Name in `usersFile`, or in the client's certificate without one; "" means every client. */
   user: string;
   /** Topic filters; %u stands for the user's name, %c for the client's id. */
   read: string[];
@@ -100,7 +100,11 @@ export const mqttConfig: Parser<MqttConfig> = (value, path) => {
     (external.certFile === "") === (external.keyFile === ""),
     "external needs certFile and keyFile, or neither",
   );
-  must(usersFile !== "" || acl.every(({ user }) => user === ""), "acl names users: set usersFile");
+  const hasNames = usersFile !== "" || (hasTls && tls.clientCAFile !== "");
+  must(
+    hasNames || acl.every(({ user }) => user === ""),
+    "acl names users: set usersFile, or tls.listen and tls.clientCAFile",
+  );
   return config;
 };
 

@@ -50,6 +50,8 @@ export interface BrokerOptions {
 
 interface Guest {
   connection: Connection;
+  /** By its certificate; "" without. */
+  name: string;
   who: Who;
   /** What its user was known by when it was let in. */
   proof?: string;
@@ -144,7 +146,8 @@ export class Broker {
     return this.#ids.size;
   }
 
-  accept(socket: Socket): void {
+  /** `name` is whom a certificate of the client names, where it had to show one. */
+  accept(socket: Socket, name = ""): void {
     const { config: { limits }, counters, clock } = this.#options;
     if (this.#connections.size >= limits.connections) {
       counters.drop("too_many_connections");
@@ -159,7 +162,7 @@ export class Broker {
       onClose: () => this.#connections.delete(connection),
     });
     this.#connections.add(connection);
-    this.#guests.set(socket, { connection, who: NOBODY, lastCounter: -1 });
+    this.#guests.set(socket, { connection, name, who: NOBODY, lastCounter: -1 });
     this.#adjust(this.#aedes.handle(socket));
   }
 
@@ -256,7 +259,7 @@ export class Broker {
       }
     }
     const guest = this.#guest(client);
-    if (guest) guest.who = { user: users ? user : "", client: client.id };
+    if (guest) guest.who = { user: users ? user : guest.name, client: client.id };
   }
 
   async #loadUsers(users: Users): Promise<void> {
@@ -362,6 +365,7 @@ export class Broker {
     const guest = this.#guest(client);
     if (!guest || guest.lastCounter === counter) return null;
     // another of its filters gets it the better way
+    if (packet.brokerId === null) guest.connection.charge(packet.payload.length);
     if (this.#isForQos0 && isForSession && this.#sessions.waitsFor(client, counter)) return null;
     guest.lastCounter = counter;
     if (guest.connection.isSlow) {

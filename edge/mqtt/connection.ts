@@ -110,6 +110,11 @@ export class Connection {
     );
   }
 
+  /** It made us say as much (retained messages): that counts against its pace. */
+  charge(bytes: number): void {
+    this.#gauge.take(1, bytes, this.#options.clock.monotonicMs());
+  }
+
   end(): void {
     this.#socket.destroy();
   }

@@ -5,7 +5,7 @@
  *     starting -> up | down (said why) -> (back-off) up ...
  */
 import { createServer, type Server, type Socket } from "node:net";
-import { createServer as createTlsServer } from "node:tls";
+import { createServer as createTlsServer, type TLSSocket } from "node:tls";
 import { fullJitterMs } from "../../shared/async/backoff.ts";
 import { untilAborted } from "../../shared/async/task_scope.ts";
 import type { Clock } from "../../shared/clock.ts";
@@ -91,7 +91,10 @@ export class EmbeddedBroker {
       const plain = await startListener(createServer(accept), listen);
       listeners.push(plain);
       if (tls.listen !== "") {
-        const server = createTlsServer(await readTls(tls), accept);
+        const server = createTlsServer(
+          await readTls(tls),
+          (socket) => broker.accept(socket, tls.clientCAFile === "" ? "" : nameOf(socket)),
+        );
         // a client that does not finish its handshake is an error of its own
         server.on("tlsClientError", () => this.#options.counters.drop("protocol"));
         const listener = await startListener(server, tls.listen);
@@ -141,6 +144,12 @@ export class EmbeddedBroker {
     this.#state = state;
     this.#options.onChange();
   }
+}
+
+/** Whom the client's certificate names; it was checked against the CA. */
+function nameOf(socket: TLSSocket): string {
+  const name: unknown = socket.getPeerCertificate()?.subject?.CN; // may be several
+  return typeof name === "string" ? name : "";
 }
 
 async function readTls(tls: MqttConfig["tls"]) {

@@ -96,6 +96,29 @@ testWith(["mosquitto"], "MQTT over TLS: whoever shows a certificate of the CA is
   });
 });
 
+testWith(["mosquitto"], "MQTT over TLS: the list knows a client by its certificate", async () => {
+  await inTemp(async (dir) => {
+    const { server, client } = await makePapers(join(dir, "pki"));
+    const { certFile, keyFile, caFile: clientCAFile } = server;
+    const tls = { listen: "127.0.0.1:0", certFile, keyFile, clientCAFile };
+    const acl = [{ user: "press", read: ["$hw/#"], write: [`${BASE}/#`] }];
+    await using bus = await MqttNode.start(dir, { tls, acl }, 2);
+    const plain = await bus.port();
+    const port = Number(new URL(bus.room.addresses().mqttTls ?? "").port);
+    const args = shown(client);
+    await using sub = await MosquittoSub.start(dir, { port, topics: ["$hw/#"], args });
+    const topic = `${BASE}/twin/update`;
+    await mosquittoPub(plain, topic, update("nameless", "1"));
+    assertEquals((await sub.next(`${topic}/result`)).code, 403);
+    await mosquittoPub(port, topic, update("named", "2"), args);
+    await sub.next(`${topic}/result`, ({ event_id }) => event_id === "named");
+    const other = `$hw/events/device/${NAMESPACE}/${deviceName(1)}/twin/update`;
+    await mosquittoPub(port, other, update("far", "3"), args);
+    assertEquals((await sub.next(`${other}/result`)).code, 403);
+    assertEquals(bus.room.counts().requests, { "twin_update 200": 1, "twin_update 403": 2 });
+  });
+});
+
 testWith(
   ["mosquitto"],
   "MQTT: users of mosquitto_passwd, and what the list lets them",
