@@ -72,6 +72,10 @@ export interface EdgeConfig {
   store: {
     /** What the node may write to its disk in a day before it is told; MB are 1 000 000 bytes. */
     dailyWriteBudgetMb: number;
+    /** History of devices, all together: days of operation, bytes ("256Mi") and changes kept. */
+    deviceHistoryDays: number;
+    deviceHistoryMaxSize: string;
+    deviceHistoryRecords: number;
   };
   /** `tlsListen`: the port after `listen`'s, unless it is set. */
   api: { listen: string; tlsListen: string };
@@ -143,7 +147,12 @@ export const edgeConfigSchema: Parser<EdgeConfig> = section<EdgeConfig>({
   node: nodeConfig,
   eviction: evictionConfig,
   shutdown: shutdownConfig,
-  store: section<EdgeConfig["store"]>({ dailyWriteBudgetMb: whole(500, 1, 1_000_000) }),
+  store: section<EdgeConfig["store"]>({
+    dailyWriteBudgetMb: whole(500, 1, 1_000_000),
+    deviceHistoryDays: whole(30, 1, 3_660),
+    deviceHistoryMaxSize: bytes("256Mi"),
+    deviceHistoryRecords: whole(4_000_000, 1_000, 1_000_000_000),
+  }),
   api,
   mqtt: mqttConfig,
   dmi: section<EdgeConfig["dmi"]>({ socket: text("/run/skerry/dmi.sock") }),

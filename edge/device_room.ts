@@ -7,7 +7,7 @@ import { Changes, Wakeup } from "../shared/async/wakeup.ts";
 import type { DurableOutbox } from "./meta/outbox.ts";
 import { TwinEngine } from "./twins/engine.ts";
 import type { TwinManagerOptions } from "./twins/manager.ts";
-import type { Twins } from "./twins/port.ts";
+import type { HistorySize, Twins } from "./twins/port.ts";
 import { DEVICES_BUCKET } from "./twins/rows.ts";
 import { holdsDevices } from "./twins/sync.ts";
 
@@ -27,6 +27,11 @@ export class DeviceRoom {
   /** Undefined while the node has no device. */
   get twins(): Twins | undefined {
     return this.#engine?.twins;
+  }
+
+  /** What the past of devices takes up; undefined while the node has none. */
+  get historySize(): HistorySize | undefined {
+    return this.#engine?.twins.pastOf.size();
   }
 
   async run(signal: AbortSignal): Promise<void> {

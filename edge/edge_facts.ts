@@ -23,6 +23,7 @@ import type { MqttStatus } from "./mqtt/port.ts";
 import type { RuntimeHealth } from "./node/port.ts";
 import type { PushStatus } from "./push/port.ts";
 import type { ServiceBusStatus } from "./rules/port.ts";
+import type { HistorySize } from "./twins/port.ts";
 
 export interface EdgeFactsSources {
   config: EdgeConfig;
@@ -36,6 +37,7 @@ export interface EdgeFactsSources {
     events: EventLog;
     history: History;
     push: { status(): PushStatus | undefined };
+    devices?: { readonly historySize: HistorySize | undefined };
   };
   startedAtMs: number;
   /** Undefined when the identity cannot be used; `linkProblem` then says why. */
@@ -75,6 +77,7 @@ export class EdgeFactsView implements EdgeFacts {
     const traffic = link()?.traffic;
     const trouble = this.#trouble();
     const push = memory.push.status();
+    const deviceHistory = memory.devices?.historySize;
     const serviceBus = this.#sources.serviceBus?.();
     return {
       node: config.nodeName,
@@ -111,6 +114,7 @@ export class EdgeFactsView implements EdgeFacts {
       ...(traffic === undefined ? {} : { traffic }),
       time: this.#sources.time(),
       ...(push === undefined ? {} : { push }),
+      ...(deviceHistory === undefined ? {} : { deviceHistory }),
       ...(serviceBus === undefined ? {} : { serviceBus }),
       config: configProblem === undefined ? { ok: true } : { ok: false, message: configProblem },
     };

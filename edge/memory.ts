@@ -4,6 +4,7 @@
  */
 import { join } from "@std/path";
 import type { Clock } from "../shared/clock.ts";
+import { parseQuantity, wholeValue } from "../shared/k8s/quantity.ts";
 import type { Pod } from "../shared/k8s/types.ts";
 import type { Random } from "../shared/random.ts";
 import type { Disk } from "../shared/store/disk.ts";
@@ -23,6 +24,9 @@ import { DurableOutbox } from "./meta/outbox.ts";
 import { DurablePodRecords } from "./meta/pod_records.ts";
 import { sealSecrets } from "./meta/seal_secrets.ts";
 import { PushRoom } from "./push_room.ts";
+import type { HistoryLimits } from "./twins/history_index.ts";
+
+const DAY_MS = 24 * 60 * 60 * 1000;
 
 export interface Memory {
   store: DurableStore;
@@ -77,7 +81,8 @@ export async function openMemory(
   const sparing = () => diskBudget.exceeded;
   const history = new DurableHistory({ store, clock, sparing });
   const events = new DurableEventLog({ store, outbox, clock, random, nodeName, history });
-  const devices = new DeviceRoom({ store, ledger, outbox, clock, sparing });
+  const historyLimits = deviceHistoryLimits(config);
+  const devices = new DeviceRoom({ store, ledger, outbox, clock, sparing, historyLimits });
   const statics: Memory["statics"] = { pods: () => undefined };
   return {
     store,
@@ -106,5 +111,14 @@ export async function openMemory(
       config: config.push,
       hasMapper: (protocol) => dmi?.()?.mappers.ofProtocol(protocol) !== undefined,
     }),
+  };
+}
+
+function deviceHistoryLimits({ store }: EdgeConfig): HistoryLimits {
+  const { deviceHistoryDays, deviceHistoryMaxSize, deviceHistoryRecords } = store;
+  return {
+    ttlMs: deviceHistoryDays * DAY_MS,
+    bytesMax: wholeValue(parseQuantity(deviceHistoryMaxSize)),
+    rowsMax: deviceHistoryRecords,
   };
 }

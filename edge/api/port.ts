@@ -1,6 +1,7 @@
 /** What the local API shows, handed over by edge/app.ts from the rooms that know it. */
 import type { Event, KubeObject, Node, Pod } from "../../shared/k8s/types.ts";
 import type { Report } from "../../shared/wire/report.ts";
+import type { HistorySize } from "../twins/port.ts";
 
 /** Where the log of one container run lies, and whether it still grows. */
 export interface ContainerLog {
@@ -101,6 +102,8 @@ export interface EdgeStatus {
   /** `known`: the cloud has said what time it is; `correctionMs` is added to the machine's. */
   time?: { known: boolean; correctionMs: number };
   config: { ok: boolean; message?: string };
+  /** What the past of devices takes up and may; absent while the node has none. */
+  deviceHistory?: HistorySize;
   /** Servers that devices push to; absent while none does. */
   push?: PushReport;
   /** Where applications ask REST targets; absent where that is not enabled. */

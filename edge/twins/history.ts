@@ -12,7 +12,7 @@ import { type HistoryRow, historyStreams, streamOf } from "./history_rows.ts";
 import { HistoryStamps } from "./history_stamps.ts";
 import type { IndexPart } from "./index_rows.ts";
 import type { DesiredSource } from "./model.ts";
-import type { TwinView } from "./port.ts";
+import type { HistorySize, TwinView } from "./port.ts";
 import { type Aggregate, Steps } from "./steps.ts";
 
 const DAY_MS = 24 * 60 * 60 * 1000;
@@ -105,6 +105,7 @@ export class TwinHistory {
   readonly #store: Store;
   readonly #index: HistoryIndex;
   readonly #sparing: () => boolean;
+  readonly #limits: HistoryLimits;
   #refused = 0;
 
   constructor(
@@ -113,6 +114,7 @@ export class TwinHistory {
     this.#store = store;
     this.#index = new HistoryIndex(store, limits);
     this.#sparing = sparing;
+    this.#limits = limits;
     this.stamps = new HistoryStamps(store, clock);
     const streams = historyStreams();
     for (const stream of streams) {
@@ -127,6 +129,21 @@ export class TwinHistory {
   /** Records that were not written because the bulk file takes nothing. */
   get refused(): number {
     return this.#refused;
+  }
+
+  size(): HistorySize {
+    const { ttlMs, rowsMax, bytesMax } = this.#limits;
+    const size = { rows: 0, bytes: 0, rowsMax, bytesMax, daysMax: ttlMs / DAY_MS };
+    const dropped: Record<string, number> = {};
+    for (const stream of historyStreams()) {
+      const stats = this.#store.bulk.stats(stream);
+      size.rows += stats.rows;
+      size.bytes += stats.bytes;
+      for (const [reason, count] of Object.entries(stats.dropped)) {
+        dropped[reason] = (dropped[reason] ?? 0) + count;
+      }
+    }
+    return { ...size, dropped };
   }
 
   /** A record of a device is on disk. */

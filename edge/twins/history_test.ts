@@ -1,5 +1,7 @@
 import { assertEquals, assertRejects } from "@std/assert";
 import { AppError } from "../../shared/errors.ts";
+import { TwinHistory } from "./history.ts";
+import { streamOf } from "./history_rows.ts";
 import type { HistoryAnswer, HistoryQuestion } from "./port.ts";
 import { named, TwinWorld } from "./testing.ts";
 
@@ -110,4 +112,24 @@ Deno.test("twins go on without history while the disk is spared", async () => {
   assertEquals(world.twins.twin(named("a"), "count")?.reported?.value, "1");
   assertEquals(await values(world, { property: "count" }), []);
   assertEquals(world.twins.pastOf.refused, 1);
+});
+
+Deno.test("the history says what it holds and may hold, and drops the oldest beyond it", async () => {
+  const { clock, store } = await TwinWorld.start();
+  const limits = { ttlMs: 3 * 24 * 60 * 60 * 1000, rowsMax: 160, bytesMax: 1e6 };
+  const history = new TwinHistory({ store, clock, limits });
+  for (let i = 0; i < 25; i++) {
+    const value = [[0, "count", String(i), i]];
+    const op = { op: "append", stream: streamOf("default/a"), key: "default/a", value } as const;
+    await store.commit([{ ...op, atMs: clock.nowMs() }]);
+  }
+  const { rows, dropped, daysMax, rowsMax } = history.size();
+  assertEquals({ rows, dropped, daysMax, rowsMax }, {
+    rows: 10,
+    dropped: { quota: 15 },
+    daysMax: 3,
+    rowsMax: 160,
+  });
+  const { points } = await history.ask("default/a", { limit: 1 });
+  assertEquals(points.map((point) => point.kind === "reported" && point.value), ["15"]);
 });

@@ -129,6 +129,18 @@ export interface FeedOptions {
   capacity?: number;
 }
 
+/** What the history of all devices holds, and may hold. */
+export interface HistorySize {
+  rows: number;
+  bytes: number;
+  rowsMax: number;
+  bytesMax: number;
+  /** Of operation, after which a change is dropped. */
+  daysMax: number;
+  /** By reason: `expired`, `quota`, `lost`, `damaged`. */
+  dropped: Record<string, number>;
+}
+
 export interface TwinCounts {
   devices: number;
   /** Changes by kind since the program began. */
