@@ -4,6 +4,7 @@
  */
 import { assert, assertEquals, assertMatch, assertStringIncludes } from "@std/assert";
 import { join } from "@std/path";
+import type { Device } from "../../shared/k8s/devices.ts";
 import { ensureKubectls, KubectlClient } from "../support/kubectl.ts";
 import { testWith } from "../support/requirements.ts";
 import { startApi } from "./kubectl_fixture.ts";
@@ -34,6 +35,7 @@ testWith(["kubectl"], "devices and rules work with kubectl", async (t) => {
     const k = new KubectlClient(kubectl, api.kubeconfig, join(api.dir, "cache"));
     const version = `kubectl ${kubectl.minor}`;
     await t.step(`${version}: published manifests apply, twice and both ways`, () => applies(k));
+    await t.step(`${version}: what the schema leaves open is taken`, () => takes(k));
     await t.step(`${version}: what get, explain and describe say`, () => reads(k));
     await t.step(`${version}: desired values are patched, and checked`, () => patches(k));
     await t.step(`${version}: a status is waited for, at the device and its own`, () => waits(k));
@@ -64,6 +66,25 @@ async function applies(k: KubectlClient): Promise<void> {
   assertEquals(missing.code, 0);
   assertStringIncludes(missing.stderr, 'Warning: spec.deviceModelRef.name: device model "later"');
   await k.must(["delete", "device", "early"]);
+}
+
+async function takes(k: KubectlClient): Promise<void> {
+  const { code, stderr } = await k.run(["apply", "-f", manifest("loose.yaml")]);
+  assertEquals(code, 0, stderr);
+  for (
+    const words of [
+      "spec.properties[0].collectCycle: Invalid value: -1",
+      "spec.properties[0].pushMethod.http.hostName: Required value",
+      "spec.properties[1].desired: Forbidden: property serial is ReadOnly",
+      "spec.deviceModelRef.name: Required value",
+      "spec.properties[0].visitors.configData.register: Required value",
+    ]
+  ) assertStringIncludes(stderr, `Warning: ${words}`);
+  const { spec } = await k.getJson("device", "loose") as Device;
+  assertEquals(spec.stateReport, { reportToCloud: true, reportCycle: 5_000 });
+  assertEquals(spec.protocol?.configData?.nested, { list: [1, { a: "b" }] });
+  await k.must(["apply", "--server-side", "--force-conflicts", "-f", manifest("loose.yaml")]);
+  await k.must(["delete", "-f", manifest("loose.yaml")]);
 }
 
 async function reads(k: KubectlClient): Promise<void> {
