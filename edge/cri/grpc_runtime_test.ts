@@ -214,7 +214,7 @@ Deno.test("a command past its time is told apart from a runtime that is away", a
   assert(!isDeadline(await rejection(() => runtime.execSync(request))));
 });
 
-Deno.test("a command past its time is told alike where the runtime answers as with a code", async () => {
+Deno.test("CRI-O's answer for a command past its time is told as any other's", async () => {
   const late = { exitCode: -1, stderr: new TextEncoder().encode("command timed out") };
   const answers = [late, { ...late, exitCode: 1 }, { ...late, stderr: new Uint8Array() }];
   const execSync = () => answers.shift()!;

@@ -1,6 +1,6 @@
 /**
- * What a case of the runtime suite works with: the runtime it is given, a pod of its own, and waits.
- * Disposal of the pod leaves nothing in the runtime.
+ * What a case of the runtime suite works with: the runtime it is given, a pod of its own, and
+ * waits. Disposal of the pod leaves nothing in the runtime.
  */
 import { join } from "@std/path";
 import { assert, assertEquals, assertRejects } from "@std/assert";

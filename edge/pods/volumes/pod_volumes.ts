@@ -14,7 +14,7 @@ import { writeAtomically } from "./atomic_writer.ts";
 import { claimedPath, claimOf, type NfsVolume, type StorageSource, toExport } from "./claim.ts";
 import { prepareHostPath } from "./host_path.ts";
 import type { Mounter, NfsExport } from "./mounter.ts";
-import { giveToGroup } from "./ownership.ts";
+import { changePolicy, giveToGroup } from "./ownership.ts";
 import { isSafeName } from "./paths.ts";
 import { type PayloadContext, volumePayload } from "./payload.ts";
 import { resolveSubPath } from "./sub_path.ts";
@@ -76,7 +76,7 @@ export class PodVolumes {
       return { path: volume.hostPath.path, readOnly: false };
     }
     const claim = claimOf(volume, context.pod);
-    if (claim) return await this.#prepareClaim(claim, context, path);
+    if (claim) return await this.#prepareClaim(claim, context, volume.name);
     const nfs = volume.nfs as NfsVolume | undefined; // core/v1
     if (nfs) return await this.#prepareNfs(toExport(nfs, []), path, nfs.readOnly === true);
     if (volume.emptyDir) {
@@ -98,16 +98,35 @@ export class PodVolumes {
   async #prepareClaim(
     claim: { name: string; readOnly: boolean },
     { pod, storage }: PayloadContext,
-    point: string,
+    name: string,
   ): Promise<PreparedVolume> {
-    const { namespace = "default" } = pod.metadata;
+    const { namespace = "default", uid = "" } = pod.metadata;
     const claimed = claimedPath(claim, namespace, storage ?? NO_STORAGE);
-    if ("nfs" in claimed) return await this.#prepareNfs(claimed.nfs, point, claimed.readOnly);
+    if ("nfs" in claimed) {
+      const point = `${this.podDir(uid)}/volumes/${name}`;
+      return await this.#prepareNfs(claimed.nfs, point, claimed.readOnly);
+    }
     const { path, type, readOnly, takesGroup } = claimed;
     await prepareHostPath(path, type);
-    const gid = pod.spec.securityContext?.fsGroup;
-    if (takesGroup && gid !== undefined) await giveToGroup(path, gid);
+    if (takesGroup && !readOnly) await this.#giveOnce(path, name, pod);
     return { path, readOnly };
+  }
+
+  /**
+   * As a mount is made once for a pod and a boot of the machine, so are its files given to the
+   * pod's group: not again when the agent starts anew or a container does.
+   */
+  async #giveOnce(path: string, name: string, pod: Pod): Promise<void> {
+    const { fsGroup, fsGroupChangePolicy } = pod.spec.securityContext ?? {};
+    if (fsGroup === undefined) return;
+    const policy = changePolicy(fsGroupChangePolicy);
+    const done = `${path} ${fsGroup} ${await bootId()}`;
+    const folder = `${this.podDir(pod.metadata.uid ?? "")}/volume-groups`;
+    const note = `${folder}/${name}`;
+    if (await Deno.readTextFile(note).catch(() => "") === done) return;
+    await giveToGroup(path, fsGroup, policy);
+    await Deno.mkdir(folder, { recursive: true, mode: 0o750 });
+    await Deno.writeTextFile(note, done);
   }
 
   /** What lies there belongs to the server: it is given to no group. */
@@ -227,6 +246,11 @@ function holdsSecrets(volume: Volume): boolean {
   | undefined;
   return volume.secret !== undefined ||
     (projected?.sources ?? []).some((one) => one.secret || one.serviceAccountToken);
+}
+
+/** Unknown on a machine without /proc: then every pod's volumes are given once. */
+async function bootId(): Promise<string> {
+  return (await Deno.readTextFile("/proc/sys/kernel/random/boot_id").catch(() => "")).trim();
 }
 
 async function makeFolder(path: string): Promise<boolean> {

@@ -282,9 +282,8 @@ Deno.test("a claim stands for the local or hostPath volume it is bound to", asyn
       volume: (name: string) => volumes[name],
     };
     const podVolumes = new PodVolumes(`${dir}/pods`, new NoMounter());
-    const prepare = async (volume: Omit<Volume, "name">, name = "v", fsGroup?: number) => {
+    const prepare = async (volume: Omit<Volume, "name">, name = "v") => {
       const given = { ...context([{ name, ...volume }]), storage };
-      if (fsGroup !== undefined) given.pod.spec.securityContext = { fsGroup };
       return (await podVolumes.prepare(given)).get(name);
     };
     const of = (claimName: string) => ({ persistentVolumeClaim: { claimName } });
@@ -309,13 +308,44 @@ Deno.test("a claim stands for the local or hostPath volume it is bound to", asyn
         `MountVolume.SetUp failed for volume "v" : error processing PVC ns/${name}: ${why}`,
       );
     }
-    const gid = Deno.gid() ?? 0;
-    await prepare(of("good"), "v", gid);
+  });
+});
+
+Deno.test("a local volume is given to the pod's group once for the pod, by its policy", () =>
+  inTemp(async (dir) => {
+    Deno.mkdirSync(`${dir}/disk`);
+    Deno.writeTextFileSync(`${dir}/disk/file`, "x");
+    const volume = { metadata: {}, spec: { local: { path: `${dir}/disk` } } };
+    const storage = { claim: () => claim("pv"), volume: () => volume };
+    const podVolumes = new PodVolumes(`${dir}/pods`, new NoMounter());
+    const fsGroup = Deno.gid() ?? 0;
+    const prepare = async (name: string, fsGroupChangePolicy = "", more: object = {}) => {
+      const source = { persistentVolumeClaim: { claimName: "good", ...more } };
+      const given = { ...context([{ name, ...source }]), storage };
+      given.pod.spec.securityContext = { fsGroup, fsGroupChangePolicy };
+      await podVolumes.prepare(given);
+    };
+    await prepare("v");
     const mode = (path: string) => (Deno.statSync(path).mode ?? 0) & 0o7777;
     assertEquals(mode(`${dir}/disk`) & 0o2070, 0o2070);
     assertEquals(mode(`${dir}/disk/file`) & 0o060, 0o060);
-  });
-});
+    // Once for a pod: what it does to its files itself is left as it is.
+    await Deno.chmod(`${dir}/disk/file`, 0o600);
+    await prepare("v");
+    assertEquals(mode(`${dir}/disk/file`), 0o600);
+    await prepare("w", "", { readOnly: true });
+    assertEquals(mode(`${dir}/disk/file`), 0o600, "nothing is given that may only be read");
+    await prepare("w");
+    assertEquals(mode(`${dir}/disk/file`), 0o660, "Always: for the next, all of it again");
+    await Deno.chmod(`${dir}/disk/file`, 0o600);
+    await prepare("x", "OnRootMismatch");
+    assertEquals(mode(`${dir}/disk/file`), 0o600, "the top is the group's already");
+    await assertRejects(
+      () => prepare("y", "Sometimes"),
+      VolumeError,
+      'MountVolume.SetUp failed for volume "y" : fsGroupChangePolicy must be',
+    );
+  }));
 
 function claim(volumeName: string): KubeObject {
   return { metadata: { uid: "c-1" }, spec: { volumeName }, status: { phase: "Bound" } };
