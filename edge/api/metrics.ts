@@ -171,7 +171,7 @@ function twinCounts(
 }
 
 function mqttCounts(
-  { clients, messages, requests, dropped, pauses, waiting }: MqttCounts,
+  { clients, messages, requests, dropped, pauses, waiting, kept }: MqttCounts,
   metric: MetricWriter,
 ): void {
   metric("skerry_mqtt_clients", "gauge", "Clients of the embedded broker.", [["", clients]]);
@@ -202,6 +202,13 @@ function mqttCounts(
   metric("skerry_mqtt_waiting", "gauge", "Messages an external broker has not acknowledged.", [
     ["", waiting],
   ]);
+  if (!kept) return;
+  metric(
+    "skerry_mqtt_kept",
+    "gauge",
+    "Sessions, messages that wait for them, and retained messages of the embedded broker.",
+    Object.entries(kept).map(([what, count]) => [`{kind="${what}"}`, count]),
+  );
 }
 
 /** The mappers of this program. */

@@ -18,6 +18,7 @@ import type { BrokerStore } from "./kept_rows.ts";
 import type { Counters } from "./counters.ts";
 import { Deliveries } from "./deliveries.ts";
 import type { Users } from "./passwords.ts";
+import type { MqttKept } from "./port.ts";
 import { Sessions } from "./sessions.ts";
 import { TOPIC_CHARS_MAX, TOPIC_LEVELS_MAX } from "./topics.ts";
 
@@ -144,6 +145,10 @@ export class Broker {
 
   get clients(): number {
     return this.#ids.size;
+  }
+
+  get kept(): MqttKept {
+    return this.#sessions.counts();
   }
 
   /** `name` is whom a certificate of the client names, where it had to show one. */

@@ -16,7 +16,7 @@ import type { Random } from "../../shared/random.ts";
 import type { MqttConfig } from "../config.ts";
 import type { Broker, BrokerOptions } from "./broker.ts";
 import { Users } from "./passwords.ts";
-import type { BrokerState } from "./port.ts";
+import type { BrokerState, MqttKept } from "./port.ts";
 
 type OfBroker = "take" | "onForbidden" | "store" | "sparing" | "counters";
 
@@ -59,6 +59,10 @@ export class EmbeddedBroker {
 
   get clients(): number {
     return this.#broker?.clients ?? 0;
+  }
+
+  get kept(): MqttKept | undefined {
+    return this.#broker?.kept;
   }
 
   async run(signal: AbortSignal): Promise<void> {

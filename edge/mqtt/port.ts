@@ -47,6 +47,15 @@ export interface MqttCounts {
   pauses: number;
   /** Publications an external broker has not acknowledged. */
   waiting: number;
+  /** What the embedded broker keeps on disk for clients; absent while it does not run. */
+  kept?: MqttKept;
+}
+
+export interface MqttKept {
+  sessions: number;
+  /** Messages that wait for sessions. */
+  queued: number;
+  retained: number;
 }
 
 export interface MqttFacts {

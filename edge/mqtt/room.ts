@@ -123,10 +123,12 @@ export class MqttRoom implements EventBus, MqttFacts {
   }
 
   counts(): MqttCounts {
-    return this.#counters.read({
+    const counts = this.#counters.read({
       clients: this.#embedded?.clients ?? 0,
       waiting: this.#external?.waiting ?? 0,
     });
+    const kept = this.#embedded?.kept;
+    return kept ? { ...counts, kept } : counts;
   }
 
   /** Where the embedded broker really listens, as URLs; absent while it does not. */

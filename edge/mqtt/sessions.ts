@@ -13,6 +13,7 @@ import { AppError } from "../../shared/errors.ts";
 import type { Who } from "./acl.ts";
 import type { Counters } from "./counters.ts";
 import type { BrokerStore, Message } from "./kept_rows.ts";
+import type { MqttKept } from "./port.ts";
 import { Received } from "./received.ts";
 import { Retained } from "./retained.ts";
 import { SessionQueues } from "./session_queues.ts";
@@ -114,7 +115,7 @@ export class Sessions {
     return this.#table.hasRoom(clientId);
   }
 
-  counts(): { sessions: number; queued: number; retained: number } {
+  counts(): MqttKept {
     const queued = this.#queues?.size ?? 0;
     return { sessions: this.#table.size, queued, retained: this.#retained.size };
   }
