@@ -1,8 +1,9 @@
-/** `get twins`, `describe device`, `why device`, `set twin`: through the local API. */
+/** Devices, their twins and methods: shown, explained, set and called through the local API. */
 import type { CommandSpec, Invocation } from "../../shared/cli/command.ts";
 import { UsageError } from "../../shared/cli/command.ts";
 import { writeOut } from "../../shared/cli/run_program.ts";
 import { AppError } from "../../shared/errors.ts";
+import type { MethodItem } from "../api/devices/methods.ts";
 import type { DeviceWhy } from "../api/devices/why.ts";
 import type { Intent } from "../intents/port.ts";
 import { type Line, render } from "./describe.ts";
@@ -86,6 +87,21 @@ export const DEVICE_COMMANDS: CommandSpec[] = [
     flags: [NAMESPACE_FLAG, OUTPUT_FLAG, ...SERVER_FLAGS],
     run: setTwin,
   },
+  {
+    name: "get methods",
+    summary: "What can be called on a device, and what each method writes",
+    ...ONE_DEVICE,
+    run: getMethods,
+  },
+  {
+    name: "call method",
+    summary: "Call a method of a device: sets its properties; done here, merged by the cloud",
+    operands: "DEVICE METHOD PROPERTY=VALUE...",
+    operandsMin: 3,
+    operandsMax: 1_000,
+    flags: [NAMESPACE_FLAG, OUTPUT_FLAG, ...SERVER_FLAGS],
+    run: callMethod,
+  },
 ];
 
 async function getTwins(invocation: Invocation, signal: AbortSignal): Promise<number> {
@@ -127,11 +143,9 @@ async function setTwin(invocation: Invocation, signal: AbortSignal): Promise<num
   const [, property = "", value = ""] = invocation.operands;
   const client = await LocalApiClient.find(invocation);
   const { path, device } = await findDevice(client, invocation, signal);
-  const by = Deno.env.get("SUDO_USER") ?? Deno.env.get("USER") ?? `uid ${Deno.uid()}`;
-  const query = new URLSearchParams({ by });
   const answer = await client.act(
     "PATCH",
-    `${path}/twins/${encodeURIComponent(property)}?${query}`,
+    `${path}/twins/${encodeURIComponent(property)}?${whoAsks()}`,
     signal,
     { desired: value },
   );
@@ -139,6 +153,48 @@ async function setTwin(invocation: Invocation, signal: AbortSignal): Promise<num
   const done = `device/${device.name}: ${property} shall be ${shown(value)} (${intent.id})\n`;
   writeOut(asJson ? JSON.stringify(intent, null, 2) + "\n" : done);
   return 0;
+}
+
+async function getMethods(invocation: Invocation, signal: AbortSignal): Promise<number> {
+  const asJson = wantsJson(invocation);
+  const client = await LocalApiClient.find(invocation);
+  const { path } = await findDevice(client, invocation, signal);
+  const answer = await client.get(`${path}/methods`, signal);
+  const { items }: { items: MethodItem[] } = await answer.json();
+  const rows = items.map(({ name, properties, description = "" }) => [
+    name,
+    properties.map(({ property, type }) => `${property} (${type.toLowerCase()})`).join(", "),
+    description,
+  ]);
+  if (asJson) writeOut(JSON.stringify(items, null, 2) + "\n");
+  else if (rows.length === 0) writeOut("The device has no methods.\n");
+  else writeOut(align([["METHOD", "WRITES", "DESCRIPTION"], ...rows]));
+  return 0;
+}
+
+async function callMethod(invocation: Invocation, signal: AbortSignal): Promise<number> {
+  const asJson = wantsJson(invocation);
+  const [, method = "", ...given] = invocation.operands;
+  const properties = Object.fromEntries(given.map((each) => {
+    const at = each.indexOf("=");
+    if (at < 1) throw new UsageError(`a property is PROPERTY=VALUE, got ${each}`);
+    return [each.slice(0, at), each.slice(at + 1)];
+  }));
+  const client = await LocalApiClient.find(invocation);
+  const { path, device } = await findDevice(client, invocation, signal);
+  const act = `${path}/methods/${encodeURIComponent(method)}?${whoAsks()}`;
+  const answer = await client.act("POST", act, signal, { properties });
+  const { items }: { items: Intent[] } = await answer.json();
+  const told = Object.entries(properties).map(([property, value], i) =>
+    `device/${device.name}: ${property} shall be ${shown(value)} (${items[i]?.id})\n`
+  );
+  writeOut(asJson ? JSON.stringify(items, null, 2) + "\n" : told.join(""));
+  return 0;
+}
+
+function whoAsks(): URLSearchParams {
+  const by = Deno.env.get("SUDO_USER") ?? Deno.env.get("USER") ?? `uid ${Deno.uid()}`;
+  return new URLSearchParams({ by });
 }
 
 /** An operand is NAME where that is unique here, or NAMESPACE/NAME. */

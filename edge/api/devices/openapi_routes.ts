@@ -47,6 +47,19 @@ export const DEVICE_ROUTES: Route[] = [
     params: [["by", "Who asks."]],
   },
   {
+    path: `${DEVICE}/methods`,
+    summary: "Its methods, each with the properties that a call writes",
+    type: JSON_TYPE,
+  },
+  {
+    method: "post",
+    path: `${DEVICE}/methods/{method}`,
+    summary: 'Call one: {"properties": {property: value}}; sets what each of them shall be, as ' +
+      "intents that the cloud merges, 202 once they are on disk",
+    type: JSON_TYPE,
+    params: [["by", "Who asks."]],
+  },
+  {
     path: `${DEVICE}/history`,
     summary: "What changed, oldest first, or thinned by step",
     type: JSON_TYPE,

@@ -9,6 +9,7 @@ import type { MappedStatus } from "../../mappers/port.ts";
 import type { DeviceName, Twins, TwinView } from "../../twins/port.ts";
 import { askedBy } from "../site/acts.ts";
 import { changeStream } from "./changes.ts";
+import { addMethods } from "./methods.ts";
 import {
   readBody,
   toCount,
@@ -60,6 +61,7 @@ export function addDevices(app: Hono, sources: DeviceSources): void {
   addPast(app, sources);
   addActs(app, sources);
   addReports(app, sources);
+  addMethods(app, sources);
 }
 
 function addPast(app: Hono, { devices }: DeviceSources): void {
