@@ -210,7 +210,7 @@ Deno.test("a config map that is missing holds the pod until it comes", async () 
   const status = await node.waiting("uid-conf", "CreateContainerConfigError", 5_000);
   assertEquals(status.containerStatuses?.[0]?.state?.waiting?.message, 'configmap "env" not found');
   node.ledger.put("configmaps", { metadata: { name: "env" }, data: { a: "1" } });
-  await node.phase("uid-conf", "Running", 5_000);
+  await node.phase("uid-conf", "Running", 30_000);
   const file = `${node.dir}/pods/uid-conf/volumes/c/a.ini`;
   assertEquals(Deno.readTextFileSync(file), "x=1");
   node.ledger.put("configmaps", { metadata: { name: "settings" }, data: { "a.ini": "x=2" } });
@@ -439,4 +439,16 @@ Deno.test("logs are found for the present and the previous run", async () => {
   assertMatch(await Deno.readTextFile(current.path), /stdout F hello\n/);
   assertEquals(await current.running(), false);
   assert(current.path.endsWith("/main/1.log"));
+});
+
+Deno.test("a pod that asks for user namespaces is not run without them, and says why", async () => {
+  await using node = await TestNode.start();
+  node.apply(testPod("fenced", FOREVER, (pod) => pod.spec.hostUsers = false));
+  await node.clock.until(() => node.events.messages("FailedCreatePodSandBox").length > 0);
+  assertEquals(
+    node.events.messages("FailedCreatePodSandBox")[0],
+    "Failed to create pod sandbox: can't set `spec.hostUsers: false`, " +
+      "this node does not support user namespaces",
+  );
+  assertEquals(await new FakeRuntime(node.world).listPodSandbox({}), []);
 });

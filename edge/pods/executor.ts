@@ -153,6 +153,7 @@ export class PodExecutor {
     const pod = work.pod!; // run_sandbox is planned only for a desired pod
     const problem = node.networkProblem();
     if (problem && !pod.spec.hostNetwork) throw new NetworkNotReady(problem);
+    refuseUserNamespace(pod);
     if (action.replaces) {
       await events.emit(work.ref, {
         type: "Normal",
@@ -261,4 +262,11 @@ async function removeLog(path: string): Promise<void> {
     if (error instanceof Deno.errors.NotFound) return;
     throw new AppError("internal", `Cannot remove log file ${path}`, {}, { cause: error });
   }
+}
+
+/** To run as root of the machine what asked not to would be worse than not to run it. */
+function refuseUserNamespace(pod: Pod): void {
+  if (pod.spec.hostUsers !== false) return;
+  const message = "can't set `spec.hostUsers: false`, this node does not support user namespaces";
+  throw new AppError("unimplemented", message);
 }

@@ -59,8 +59,11 @@ export interface ImagesOptions {
 
 /** Bound of a pull that is only a refresh: a node without network must not wait long for it. */
 const REFRESH_MS_MAX = 15_000;
-/** What kubelet-lite passes on of a registry's answer. */
-const KNOWN_REASONS = ["RegistryUnavailable", "SignatureValidationFailed"];
+/** What a runtime's words begin with (CRI-O's do), and how kubelet says it. */
+const KNOWN_REASONS = {
+  RegistryUnavailable: "the registry is unavailable",
+  SignatureValidationFailed: "the signature validation failed",
+};
 /** So long ErrImagePull is shown before it becomes ImagePullBackOff. */
 const SHOW_ERROR_MS = 3_000;
 /** A pull is first said to go on after so long, then after twice as long, and so on. */
@@ -172,12 +175,12 @@ export class Images {
       const next = nextBackoff(entry, nowMs, nowMs);
       this.#backoffs.set(key, next);
       const cause = errorChain(error);
-      const reason = KNOWN_REASONS.find((known) => cause.startsWith(known)) ?? "ErrImagePull";
-      this.#lastErrors.set(key, `${reason}: ${cause}`);
+      const { reason, message } = pullFailure(image, cause);
+      this.#lastErrors.set(key, `${reason}: ${message}`);
       await this.#emit(request, "Warning", "Failed", `Failed to pull image "${image}": ${cause}`);
       // Offline, work that ran here before runs again from the image it ran from.
       if (spare) return toPresent(spare);
-      throw new ImageError(reason, cause, nowMs + SHOW_ERROR_MS);
+      throw new ImageError(reason, message, nowMs + SHOW_ERROR_MS);
     }
   }
 
@@ -310,4 +313,14 @@ function toPresent(image: Image, ref = image.id): PresentImage {
       ...(image.username ? { username: image.username } : {}),
     },
   };
+}
+
+/** The reason for the status of a container whose image could not be pulled, and its message. */
+export function pullFailure(image: string, cause: string): { reason: string; message: string } {
+  for (const [reason, words] of Object.entries(KNOWN_REASONS)) {
+    if (!cause.startsWith(reason)) continue;
+    const rest = cause.slice(reason.length);
+    return { reason, message: `image pull failed for ${image} because ${words}${rest}` };
+  }
+  return { reason: "ErrImagePull", message: cause };
 }

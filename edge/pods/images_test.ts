@@ -1,4 +1,5 @@
 import { assertEquals, assertMatch } from "@std/assert";
+import { pullFailure } from "./images.ts";
 import { TestNode, testPod } from "./testing.ts";
 
 const FOREVER = "trap 'exit 0' TERM; while true; do sleep 1; done";
@@ -48,4 +49,17 @@ Deno.test("no more pulls at once than the node allows", async () => {
     return ended === names.length;
   }, { withinMs: 120_000 });
   assertEquals(most, 3);
+});
+
+Deno.test("pullFailure() takes the reason off the runtime's words, and says it as kubelet", () => {
+  assertEquals(pullFailure("a/b:1", "RegistryUnavailable: connection refused"), {
+    reason: "RegistryUnavailable",
+    message: "image pull failed for a/b:1 because the registry is unavailable: connection refused",
+  });
+  assertEquals(pullFailure("a/b:1", "SignatureValidationFailed: no key"), {
+    reason: "SignatureValidationFailed",
+    message: "image pull failed for a/b:1 because the signature validation failed: no key",
+  });
+  const message = "no such image";
+  assertEquals(pullFailure("a/b:1", message), { reason: "ErrImagePull", message });
 });

@@ -196,6 +196,7 @@ const SPEC = fields({
   nodeName: "text",
   hostNetwork: "flag",
   hostPID: "flag",
+  hostUsers: "flag",
   hostIPC: "flag",
   shareProcessNamespace: "flag",
   hostname: "text",

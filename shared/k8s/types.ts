@@ -269,6 +269,7 @@ export interface PodSpec {
   tolerations?: Toleration[];
   hostNetwork?: boolean;
   hostPID?: boolean;
+  hostUsers?: boolean;
   hostIPC?: boolean;
   shareProcessNamespace?: boolean;
   hostname?: string;
