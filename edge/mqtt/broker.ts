@@ -248,7 +248,7 @@ export class Broker {
     if (client.id.length > CLIENT_ID_CHARS_MAX || client.id.includes("\0")) {
       throw refusal(2, "client id too long, or with NUL");
     }
-    if (!client.clean && !this.#sessions.hasRoom(client.id)) {
+    if (!client.clean && !await this.#sessions.makeRoom(client.id)) {
       counters.drop("too_many_sessions");
       throw refusal(3, "too many sessions");
     }

@@ -10,6 +10,7 @@ export type DropReason =
   | "slow_client"
   | "session_queue_full"
   | "session_message_lost"
+  | "session_gave_way"
   | "not_stored"
   | "too_many_subscriptions"
   | "too_many_sessions"

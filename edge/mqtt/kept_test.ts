@@ -8,7 +8,7 @@ import { RETAINED_BUCKET } from "./kept_rows.ts";
 import { Received } from "./received.ts";
 import { Retained, RETAINED_MAX } from "./retained.ts";
 import { SessionQueues } from "./session_queues.ts";
-import { SESSIONS_MAX, SessionTable } from "./session_table.ts";
+import { GIVE_WAY_MS, SESSIONS_MAX, SessionTable } from "./session_table.ts";
 
 const bytes = (text: string) => new TextEncoder().encode(text);
 const full = () => new AppError("exhausted", "disk full");
@@ -22,8 +22,8 @@ function begin() {
 }
 
 Deno.test("sessions and their filters are bounded; a refusing disk grants none", async () => {
-  const { store } = begin();
-  const table = new SessionTable(store, 2);
+  const { store, clock } = begin();
+  const table = new SessionTable({ store, clock, filtersMax: 2 });
   const who = (client: string) => ({ user: "u", client });
   const filters = ["a", "b", "c"].map((topic) => ({ topic, qos: 1 }));
   await table.add(who("one"), filters);
@@ -36,7 +36,11 @@ Deno.test("sessions and their filters are bounded; a refusing disk grants none",
   assertEquals([table.size, [...table.all()][0]?.filters[0]], [1, { topic: "a", qos: 1 }]);
   for (let i = 1; i < SESSIONS_MAX; i++) await table.add(who(`s${i}`), filters.slice(0, 1));
   assertEquals([table.hasRoom("one"), table.hasRoom("new")], [true, false]);
-  const again = new SessionTable(store, 2);
+  await clock.advance(GIVE_WAY_MS);
+  table.seen("one");
+  assertEquals(table.longestAway((client) => client === "s1"), "s2");
+  const again = new SessionTable({ store, clock, filtersMax: 2 });
+  assertEquals(again.longestAway(() => false), undefined);
   assertEquals(all(again).length, SESSIONS_MAX);
   await again.remove("one", ["a", "b"]);
   assertEquals(again.hasRoom("new"), true);

@@ -3,6 +3,7 @@
  * granted when it is on disk; one that is there already costs nothing, and clients repeat theirs
  * whenever they come back.
  */
+import type { Clock } from "../../shared/clock.ts";
 import type { Who } from "./acl.ts";
 import {
   type BrokerStore,
@@ -14,6 +15,9 @@ import {
 
 export const SESSIONS_MAX = 1_000;
 
+/** Away for as long, a session gives way to a new one when there is no room. */
+export const GIVE_WAY_MS = 24 * 60 * 60_000;
+
 export interface Filter {
   topic: string;
   qos: number;
@@ -22,6 +26,8 @@ export interface Filter {
 interface Session {
   user: string;
   filters: Map<string, number>;
+  /** When it was last connected, or this program began. */
+  seenMs: number;
   /** The last write; it resolves when everything so far is on disk. */
   written: Promise<unknown>;
 }
@@ -30,16 +36,20 @@ export class SessionTable {
   readonly #store: BrokerStore;
   /** Of one session. */
   readonly #filtersMax: number;
+  readonly #clock: Clock;
   readonly #sessions = new Map<string, Session>();
 
-  constructor(store: BrokerStore, filtersMax: number) {
+  constructor(
+    { store, filtersMax, clock }: { store: BrokerStore; filtersMax: number; clock: Clock },
+  ) {
     this.#store = store;
     this.#filtersMax = filtersMax;
+    this.#clock = clock;
     for (const { key, value } of rowsOf(store, SESSIONS_BUCKET)) {
       const row = parseSession(value);
       if (!row) continue;
       const { user, filters } = row;
-      this.#sessions.set(key, { user, filters: new Map(filters), written: Promise.resolve() });
+      this.#sessions.set(key, this.#newSession(user, new Map(filters)));
     }
   }
 
@@ -55,6 +65,23 @@ export class SessionTable {
     return this.#sessions.has(client) || this.#sessions.size < SESSIONS_MAX;
   }
 
+  seen(client: string): void {
+    const session = this.#sessions.get(client);
+    if (session) session.seenMs = this.#clock.monotonicMs();
+  }
+
+  /** Of those that have been away for GIVE_WAY_MS the one that was longest. */
+  longestAway(isOnline: (client: string) => boolean): string | undefined {
+    let oldest: string | undefined;
+    let oldestMs = this.#clock.monotonicMs() - GIVE_WAY_MS + 1;
+    for (const [client, { seenMs }] of this.#sessions) {
+      if (seenMs >= oldestMs || isOnline(client)) continue;
+      oldest = client;
+      oldestMs = seenMs;
+    }
+    return oldest;
+  }
+
   *all(): Generator<{ who: Who; filters: Filter[] }> {
     for (const [client, { user, filters }] of this.#sessions) {
       yield {
@@ -67,7 +94,7 @@ export class SessionTable {
   /** Rejects when they could not be written; the session is then as it was. */
   async add({ client, user }: Who, filters: readonly Filter[]): Promise<void> {
     const session = this.#sessions.get(client) ??
-      { user, filters: new Map<string, number>(), written: Promise.resolve() };
+      this.#newSession(user, new Map());
     const isNew = filters.some(({ topic, qos }) => session.filters.get(topic) !== qos);
     if (!isNew && session.user === user) return void await session.written;
     const before = session.filters;
@@ -103,6 +130,11 @@ export class SessionTable {
     session.filters.clear();
     session.written = this.#write(client, session);
     await session.written;
+  }
+
+  #newSession(user: string, filters: Map<string, number>): Session {
+    const seenMs = this.#clock.monotonicMs();
+    return { user, filters, seenMs, written: Promise.resolve() };
   }
 
   async #write(client: string, session: Session): Promise<void> {

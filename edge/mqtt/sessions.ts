@@ -101,18 +101,27 @@ export class Sessions {
   /** By the broker's number of the message. */
   readonly #gates = new Map<number, Gate>();
   #queues: SessionQueues | undefined;
+  #matching: Matching | undefined;
 
   /** Reads what is on disk; queues come with the broker that counts their messages. */
   constructor(options: SessionOptions) {
     this.#options = options;
-    this.#table = new SessionTable(options.store, options.limits.subscriptions);
+    this.#table = new SessionTable({ ...options, filtersMax: options.limits.subscriptions });
     this.#received = new Received(options.store);
     this.#retained = new Retained(options);
   }
 
-  /** May `clientId` have a session that outlives its connection? */
-  hasRoom(clientId: string): boolean {
-    return this.#table.hasRoom(clientId);
+  /**
+   * May `clientId` have a session that outlives its connection? Of those that have long been away
+   * one gives way: who comes with ever new names must not shut out everybody for good.
+   */
+  async makeRoom(clientId: string): Promise<boolean> {
+    if (this.#table.hasRoom(clientId)) return true;
+    const oldest = this.#table.longestAway(this.#options.isOnline);
+    if (oldest === undefined) return false;
+    this.#options.counters.drop("session_gave_way");
+    await this.#clean({ id: oldest });
+    return true;
   }
 
   counts(): MqttKept {
@@ -170,6 +179,7 @@ export class Sessions {
 
   /** Its connection is gone. */
   left(clientId: string): void {
+    this.#table.seen(clientId);
     this.#queues?.left(clientId);
   }
 
@@ -189,6 +199,7 @@ export class Sessions {
       removeSubscriptions: inner.removeSubscriptions.bind(inner),
       cleanSubscriptions: inner.cleanSubscriptions.bind(inner),
     };
+    this.#matching = matching;
     return Object.assign(
       inner,
       // the library looks at the name of its kind
@@ -229,12 +240,14 @@ export class Sessions {
         await matching.removeSubscriptions(client, topics);
       },
       // a session begins anew: what was kept for the old one is not for it
-      cleanSubscriptions: async (client: Client) => {
-        this.#queues?.clear(client.id);
-        await this.#table.clear(client.id);
-        await matching.cleanSubscriptions(client);
-      },
+      cleanSubscriptions: (client: Client) => this.#clean(client),
     };
+  }
+
+  async #clean(client: { id: string }): Promise<void> {
+    this.#queues?.clear(client.id);
+    await this.#table.clear(client.id);
+    await this.#matching?.cleanSubscriptions(client);
   }
 
   #outgoing() {
