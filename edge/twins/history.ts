@@ -151,6 +151,11 @@ export class TwinHistory {
     this.#index.added(streamOf(device));
   }
 
+  /** What of a stream should be indexed by now is, from here on. */
+  index(stream: string): void {
+    this.#index.catchUp(stream);
+  }
+
   /** Resolves when the index is as far as it will come by itself. */
   async settled(): Promise<void> {
     await this.#index.settled();

@@ -42,9 +42,11 @@ export async function loadHttp(options: LoadOptions): Promise<LoadResult> {
     try {
       for (let i = next++; i < requests; i = next++) {
         signal.throwIfAborted();
-        const waitMs = perSecond ? startMs + i * 1_000 / perSecond - clock.monotonicMs() : 0;
+        // where there is a pace, from when it was due: what waited for a connection waited too
+        const dueMs = perSecond ? startMs + i * 1_000 / perSecond : clock.monotonicMs();
+        const waitMs = dueMs - clock.monotonicMs();
         if (waitMs > 0) await clock.sleep(waitMs, signal);
-        const beginMs = clock.monotonicMs();
+        const beginMs = perSecond ? dueMs : clock.monotonicMs();
         await connection.ask(options.make(i));
         latencies.push(clock.monotonicMs() - beginMs);
       }
