@@ -114,7 +114,7 @@ Deno.test("twins go on without history while the disk is spared", async () => {
   assertEquals(world.twins.pastOf.refused, 1);
 });
 
-Deno.test("the history says what it holds and may hold, and drops the oldest beyond it", async () => {
+Deno.test("the history says what it holds and may, and drops the oldest beyond it", async () => {
   const { clock, store } = await TwinWorld.start();
   const limits = { ttlMs: 3 * 24 * 60 * 60 * 1000, rowsMax: 160, bytesMax: 1e6 };
   const history = new TwinHistory({ store, clock, limits });

@@ -20,8 +20,8 @@ export interface StoreLimits {
   /** A snapshot copies the state by as much at a time: well under a millisecond. */
   snapshotSliceBytes: number;
   /**
-   * Records on their way to the bulk file; reached, they are written in one transaction, which holds
-   * up everything else: some 2 000 small records in 6 ms.
+   * Records on their way to the bulk file; reached, they are written in one transaction, which
+   * holds up everything else: some 2 000 small records in 6 ms.
    */
   bulkFlushBytes: number;
   /** Beyond this appends wait for the bulk file, or are refused where it cannot be written. */
