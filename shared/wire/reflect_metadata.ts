@@ -1,12 +1,16 @@
 /**
- * The three functions of the reflect-metadata proposal that the dependency container inside
+ * The functions of the reflect-metadata proposal that the dependency container inside
  * @peculiar/x509 refuses to load without: metadata by (key, target), looked up along the prototype
- * chain. A whole polyfill would be one more package for twenty lines.
+ * chain. A whole polyfill would be one more package for twenty lines; where one is loaded later,
+ * with the OPC UA library, it asks this one for what is here, through the last three.
  */
 type MetadataReflect = {
   getMetadata?: (key: unknown, target: object) => unknown;
   getOwnMetadata?: (key: unknown, target: object) => unknown;
   defineMetadata?: (key: unknown, value: unknown, target: object) => void;
+  getOwnMetadataKeys?: (target: object) => unknown[];
+  hasOwnMetadata?: (key: unknown, target: object) => boolean;
+  deleteMetadata?: (key: unknown, target: object) => boolean;
 };
 
 /** Adds the functions to the global `Reflect`, unless something else already did. */
@@ -27,4 +31,7 @@ export function installReflectMetadata(): void {
     own.set(key, value);
     values.set(target, own);
   };
+  reflect.getOwnMetadataKeys = (target) => [...values.get(target)?.keys() ?? []];
+  reflect.hasOwnMetadata = (key, target) => values.get(target)?.has(key) ?? false;
+  reflect.deleteMetadata = (key, target) => values.get(target)?.delete(key) ?? false;
 }
