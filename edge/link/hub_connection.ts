@@ -4,22 +4,11 @@
  * ever for the answer of such a stream when none had begun. So a stream that closes before its
  * answer began is made to fail here. One whose answer had begun fails by itself.
  */
-import { Http2SessionManager } from "@connectrpc/connect-node";
-import type http2 from "node:http2";
+import { Http2Client } from "../../shared/wire/http2_client.ts";
 
-type Request = Http2SessionManager["request"];
+type Request = Http2Client["request"];
 
-/**
- * Never by itself: the session decides when a connection ends. Beyond what a timer can carry, so
- * that the library starts none, which would outlive the connection.
- */
-const IDLE_MS = Number.MAX_SAFE_INTEGER;
-
-export class HubConnection extends Http2SessionManager {
-  constructor(baseUrl: string, options: http2.SecureClientSessionOptions) {
-    super(baseUrl, { idleConnectionTimeoutMs: IDLE_MS }, options);
-  }
-
+export class HubConnection extends Http2Client {
   override async request(...args: Parameters<Request>): ReturnType<Request> {
     const stream = await super.request(...args);
     let isAnswered = false;

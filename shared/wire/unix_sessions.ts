@@ -9,14 +9,14 @@
  */
 import type http2 from "node:http2";
 import net from "node:net";
-import { Http2SessionManager } from "@connectrpc/connect-node";
+import { Http2Client } from "./http2_client.ts";
 
 /** Only a name for HTTP/2's :authority; the connection goes to the socket. */
 export const UNIX_AUTHORITY = "http://localhost";
 
-type Request = Http2SessionManager["request"];
+type Request = Http2Client["request"];
 
-export class UnixSessions extends Http2SessionManager {
+export class UnixSessions extends Http2Client {
   readonly #sockets: Set<net.Socket>;
 
   /**
@@ -34,8 +34,7 @@ export class UnixSessions extends Http2SessionManager {
       });
       return socket;
     };
-    // An idle local socket costs nothing, and an idle timer would outlive the connection.
-    super(UNIX_AUTHORITY, { idleConnectionTimeoutMs: Infinity }, { createConnection });
+    super(UNIX_AUTHORITY, { createConnection });
     this.#sockets = sockets;
   }
 
