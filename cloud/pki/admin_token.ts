@@ -17,8 +17,8 @@ const TOKEN = /^[\x21-\x7e]{32,}$/;
 const log = roomLogger("cloud", "pki");
 
 /**
- * Reads `<dataDir>/pki/admin-token`, making it where it is missing. For the program that serves: what
- * damage left of a token is replaced, the admin kubeconfig written anew, and copies of it end.
+ * Reads `<dataDir>/pki/admin-token`, making it where it is missing. For the program that serves:
+ * what damage left of a token is replaced, the admin kubeconfig written anew, and copies of it end.
  */
 export async function openAdminToken(dataDir: string, random: Random): Promise<string> {
   const { file, token } = await readToken(dataDir, random);

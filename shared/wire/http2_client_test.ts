@@ -24,7 +24,7 @@ async function serving(
 
 const get = (client: Http2Client) => client.request("GET", "/x", {}, {});
 
-Deno.test("a peer that hangs up as soon as it is called fails calls, and nothing else", async () => {
+Deno.test("a peer that hangs up as soon as it is called fails calls, no more", async () => {
   const server = net.createServer((socket) => socket.on("error", () => {}).destroy());
   await serving(server, async (client) => {
     for (let i = 0; i < 200; i++) {
