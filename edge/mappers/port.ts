@@ -79,6 +79,7 @@ export interface MessageBus {
   subscribe(
     filter: string,
     take: (message: { topic: string; payload: Uint8Array }) => Promise<void>,
+    options?: { wantsRetained?: boolean },
   ): () => void;
 }
 

@@ -14,7 +14,7 @@ import { roomLogger } from "../../shared/log.ts";
 import type { MqttConfig } from "../config.ts";
 import { Acl, type Who } from "./acl.ts";
 import { Connection } from "./connection.ts";
-import type { BrokerStore } from "./kept_rows.ts";
+import type { BrokerStore, Message } from "./kept_rows.ts";
 import type { Counters } from "./counters.ts";
 import { Deliveries } from "./deliveries.ts";
 import type { Users } from "./passwords.ts";
@@ -149,6 +149,10 @@ export class Broker {
 
   get kept(): MqttKept {
     return this.#sessions.counts();
+  }
+
+  retained(filter: string): Iterable<Message> {
+    return this.#sessions.retained([filter]);
   }
 
   /** `name` is whom a certificate of the client names, where it had to show one. */

@@ -16,7 +16,7 @@ import type { Random } from "../../shared/random.ts";
 import type { MqttConfig } from "../config.ts";
 import type { Broker, BrokerOptions } from "./broker.ts";
 import { Users } from "./passwords.ts";
-import type { BrokerState, MqttKept } from "./port.ts";
+import type { AppMessage, BrokerState, MqttKept } from "./port.ts";
 
 type OfBroker = "take" | "onForbidden" | "store" | "sparing" | "counters";
 
@@ -79,6 +79,11 @@ export class EmbeddedBroker {
         await clock.sleep(RETRY_MS_MIN + fullJitterMs(RETRY, attempt, random), signal);
       }
     }
+  }
+
+  /** Nothing while the broker is down. */
+  retained(filter: string): Iterable<AppMessage> {
+    return this.#broker?.retained(filter) ?? [];
   }
 
   /** When the broker is down nobody is there to miss it. */

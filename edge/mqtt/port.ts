@@ -17,9 +17,14 @@ export interface EventBus {
   publish(message: AppMessage, signal?: AbortSignal): Promise<void>;
   /**
    * `take` gets what is published on topics that match `filter`; the sender is acknowledged when
-   * it resolves. What nobody takes is counted. Returns what ends it.
+   * it resolves. What nobody takes is counted. An external broker tells first what it retains, the
+   * embedded one only where it is asked to. Returns what ends it.
    */
-  subscribe(filter: string, take: (message: AppMessage) => Promise<void>): () => void;
+  subscribe(
+    filter: string,
+    take: (message: AppMessage) => Promise<void>,
+    options?: { wantsRetained?: boolean },
+  ): () => void;
 }
 
 export type BrokerState =

@@ -5,7 +5,8 @@
 import { Changes } from "../../shared/async/wakeup.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import type { Clock } from "../../shared/clock.ts";
-import { AppError } from "../../shared/errors.ts";
+import { AppError, errorChain } from "../../shared/errors.ts";
+import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
 import type { MqttConfig } from "../config.ts";
 import type { Intents } from "../intents/port.ts";
@@ -42,6 +43,8 @@ export interface MqttRoomOptions {
 /** What an application may say at once. */
 const APP_BYTES_MAX = 256 * 1024;
 
+const log = roomLogger("edge", "mqtt");
+
 export class MqttRoom implements EventBus, MqttFacts {
   /** Notified when a broker comes up or goes down. */
   readonly changes = new Changes();
@@ -77,7 +80,10 @@ export class MqttRoom implements EventBus, MqttFacts {
         counters,
         clock,
         random,
-        onChange,
+        onChange: () => {
+          onChange();
+          this.#replay();
+        },
       });
       // one that is not taken is counted: the next are told all the same
       this.#followers.push(
@@ -161,8 +167,24 @@ export class MqttRoom implements EventBus, MqttFacts {
     ]);
   }
 
-  subscribe(filter: string, take: (message: AppMessage) => Promise<void>): () => void {
-    return this.#apps.subscribe(filter, take);
+  subscribe(
+    filter: string,
+    take: (message: AppMessage) => Promise<void>,
+    { wantsRetained = false }: { wantsRetained?: boolean } = {},
+  ): () => void {
+    const end = this.#apps.subscribe(filter, take, wantsRetained && this.#embedded !== undefined);
+    if (wantsRetained) this.#replay();
+    return end;
+  }
+
+  /** Once the embedded broker is up, and after the subscriber has what ends it. */
+  #replay(): void {
+    if (this.#embedded?.state.state !== "up") return;
+    void Promise.resolve().then(() =>
+      this.#apps.replay((asked) => this.#embedded?.retained(asked) ?? [])
+    ).catch((error) => {
+      log.warn("Retained messages are not told", { error: errorChain(error) });
+    });
   }
 
   async #take(

@@ -250,6 +250,11 @@ export class Sessions {
     await this.#matching?.cleanSubscriptions(client);
   }
 
+  /** Retained messages on topics that match one of `filters`. */
+  retained(filters: readonly string[]): Iterable<Message> {
+    return this.#retained.matching(filters);
+  }
+
   #outgoing() {
     const enqueue = (subs: readonly Subscriber[], packet: Packet): Promise<void> => {
       const gate = this.#gates.get(packet.brokerCounter);

@@ -55,7 +55,7 @@ function onBus(bus: MessageBus, listeners: readonly Listener[]): Connection {
         bus.subscribe(topic, ({ payload }) => {
           hear(here, payload, say);
           return Promise.resolve();
-        })
+        }, { wantsRetained: true })
       );
     },
     write: writer((topic, payload, { signal }) => bus.publish({ topic, payload }, signal)),
