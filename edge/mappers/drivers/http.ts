@@ -5,6 +5,7 @@
  * (`{{value}}`), `contentType`. What several properties read from one place is fetched once.
  */
 import { AppError, errorChain } from "../../../shared/errors.ts";
+import { FETCH_REFUSES, fetchAnyPort, type PlainRequest } from "../../../shared/http_any_port.ts";
 import { fillTemplate, type JsonPath, parseJsonPath, pick } from "../json_path.ts";
 import type { Connection, CreateDriver, DriverDevice, Point, Reading } from "../port.ts";
 import { badSetting, textSetting, valueText } from "../settings.ts";
@@ -74,12 +75,14 @@ class HttpConnection implements Connection {
     return parseUrl("path", textSetting(place) ?? "", this.#base);
   }
 
-  async #fetch(url: URL, init: RequestInit & { signal: AbortSignal }): Promise<string> {
+  async #fetch(url: URL, init: PlainRequest & { signal: AbortSignal }): Promise<string> {
     const headers = new Headers(this.#headers);
     for (const [name, value] of new Headers(init.headers)) headers.set(name, value);
     let response: Response;
     try {
-      response = await fetch(url, { ...init, headers });
+      response = FETCH_REFUSES.has(Number(url.port))
+        ? await fetchAnyPort(url.href, { ...init, headers })
+        : await fetch(url, { ...init, headers });
     } catch (error) {
       throw unreachable(url, error, init.signal);
     }
