@@ -85,14 +85,15 @@ async function inMemory(dir: string, count: number): Promise<Metric[]> {
 /** What a process takes that holds the store in `dir` as the edge does: the median of a few. */
 async function holding(dir: string): Promise<Memory> {
   const found: Memory[] = [];
-  for (let i = 0; i < HOLDERS; i++) found.push(await holdingOnce(dir));
+  for (let i = 0; i < HOLDERS; i++) found.push(await holdingOnce(dir, `holder-${i}`));
   return found.sort((a, b) => a.anonymousMb - b.anonymousMb)[HOLDERS >> 1]!; // there are as many
 }
 
-async function holdingOnce(dir: string): Promise<Memory> {
+/** `name` is of its log, in which its own word is looked for. */
+async function holdingOnce(dir: string, name: string): Promise<Memory> {
   await Deno.mkdir(dir, { recursive: true });
   const child = await startChild({
-    name: "holder",
+    name,
     command: Deno.execPath(),
     args: ["run", "--quiet", "--frozen", "--v8-flags=--expose-gc", "--config", CONFIG].concat(
       ["--allow-all", HOLDER, dir],
