@@ -25,7 +25,7 @@ import { serveApi } from "./apiserver/server.ts";
 import { assembleCloud } from "./assemble.ts";
 import { formatKubeconfig } from "./cli/kubeconfig.ts";
 import type { CloudConfig } from "./config.ts";
-import type { Loss, LossGuard } from "./controllers/loss_guard.ts";
+import type { LossGuard } from "./controllers/loss_guard.ts";
 import { HubServer } from "./hub/server.ts";
 import { AdminAuthenticator, openAdminToken } from "./pki/admin_token.ts";
 import { localNames, openPki } from "./pki/pki.ts";
@@ -170,7 +170,7 @@ function serveAdmin(
     storeSequence: store.lastSequence,
     damage: store.recovery.damage.map((damage) => `${damage.what} in ${damage.file}`),
     checks: [
-      storeCheck(lossGuard.loss),
+      storeCheck(lossGuard),
       diskCheck(store.problem),
       { name: "controllers", ok: true },
     ],
@@ -179,10 +179,16 @@ function serveAdmin(
 }
 
 /** A store that lost records serves, and is not well until somebody says what to do about it. */
-function storeCheck(loss: Loss | undefined): { name: string; ok: boolean; message?: string } {
+function storeCheck(
+  { loss, kept }: LossGuard,
+): { name: string; ok: boolean; message?: string } {
   if (!loss) return { name: "store", ok: true };
+  const newer = kept.flatMap(({ node, keys }) => keys.map((key) => `${key} at ${node}`));
+  const some = newer.length === 0
+    ? ""
+    : `; ${newer.length} are newer there, such as ${newer.slice(0, 3).join(", ")}`;
   const message = `records were lost on ${loss.since} (${loss.damage.join("; ")}); nodes keep ` +
-    "what is unknown here until a start with --accept-data-loss";
+    `what is unknown here until a start with --accept-data-loss${some}`;
   return { name: "store", ok: false, message };
 }
 

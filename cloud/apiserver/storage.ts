@@ -36,6 +36,11 @@ export interface Written {
 
 const META_BUCKET = "k8s.meta";
 const REVISION_KEY = "revision";
+/**
+ * Where commits were lost the last revisions are unknown, and none may be given out twice: to
+ * clients it would name other content. More than can be written between two syncs of a journal.
+ */
+const LOST_REVISIONS_MAX = 1_000_000;
 
 export function resourceKey(id: ResourceId): string {
   return id.group === "" ? id.resource : `${id.resource}.${id.group}`;
@@ -66,7 +71,8 @@ export class ObjectStorage {
   private constructor(store: Store, clock: Clock, limits: WatchCacheLimits) {
     this.#store = store;
     this.#clock = clock;
-    this.#lastRevision = store.get<number>(META_BUCKET, REVISION_KEY) ?? 0;
+    const stored = store.get<number>(META_BUCKET, REVISION_KEY) ?? 0;
+    this.#lastRevision = stored + (store.recovery.lostCommits ? LOST_REVISIONS_MAX : 0);
     this.#watch = new WatchCache(this.#lastRevision, limits);
   }
 
@@ -86,6 +92,17 @@ export class ObjectStorage {
       storage.#resources.set(key, new ResourceTable(objects));
     }
     return storage;
+  }
+
+  /**
+   * After a loss of commits: makes durable that the revisions between are not used again, also when
+   * nothing is written before the next start.
+   */
+  async skipLostRevisions(): Promise<void> {
+    if (!this.#store.recovery.lostCommits) return;
+    await this.#store.commit([
+      { op: "put", bucket: META_BUCKET, key: REVISION_KEY, value: this.#lastRevision },
+    ]);
   }
 
   get clock(): Clock {

@@ -112,3 +112,21 @@ Deno.test("storage: close leaves no write under way and refuses later ones", asy
   assertEquals(await write, store.count("k8s/configmaps") === 1);
   await assertRejects(() => put(storage, "b"), AppError, "closing");
 });
+
+Deno.test("storage: after a loss of commits no revision is given out twice", async () => {
+  const store = new MemoryStore();
+  const before = open(store);
+  await put(before, "a", "1");
+  await before.close();
+  store.recovery.lostCommits = true;
+  const damaged = open(store);
+  await damaged.skipLostRevisions();
+  const { revision } = damaged;
+  assert(revision > 1_000_000);
+  await damaged.close();
+  delete store.recovery.lostCommits;
+  const later = open(store);
+  assertEquals(later.revision, revision);
+  await put(later, "a", "2");
+  assertEquals(later.revision, revision + 1);
+});

@@ -2,7 +2,8 @@
  * What a cloud may say after its store was damaged. Objects whose records are lost look like
  * deleted ones; a node must not stop work for that. From the damage until an operator accepts the
  * loss, an object counts as deleted only if it was seen here since; every other may have been lost.
- * And an object from before the loss takes no other's place at a node: it may be the older one.
+ * And an object from before the loss takes no other's place at a node: it may be the older one; nor
+ * does it replace a newer version of itself.
  *
  *     whole -> (damage) -> guarded -> (accepted) -> whole
  *
@@ -14,7 +15,7 @@ import { toTime } from "../../shared/clock.ts";
 import type { KubeObject } from "../../shared/k8s/types.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Store } from "../../shared/store/port.ts";
-import type { InventoryEntry } from "../../shared/wire/desired.ts";
+import { type DesiredItem, type InventoryEntry, revisionOf } from "../../shared/wire/desired.ts";
 
 const BUCKET = "cloud_identity";
 const KEY = "loss";
@@ -37,6 +38,9 @@ export interface LossGuardOptions {
   hasNodes?: boolean;
 }
 
+/** Nodes whose kept objects are remembered. */
+const KEEPERS_MAX = 10_000;
+
 /** Of two objects of one name each may be lost; without a uid any of that name counts. */
 type Named = Pick<InventoryEntry, "key"> & Partial<Pick<InventoryEntry, "uid">>;
 
@@ -47,6 +51,8 @@ function idOf({ key, uid }: Named): string {
 export class LossGuard {
   #loss: Loss | undefined;
   readonly #seen = new Set<string>();
+  /** Node -> keys of what is newer there. */
+  readonly #kept = new Map<string, readonly string[]>();
 
   private constructor(loss: Loss | undefined) {
     this.#loss = loss;
@@ -85,6 +91,32 @@ export class LossGuard {
 
   mayHaveLost(object: Named): boolean {
     return this.#loss !== undefined && !this.#seen.has(idOf(object));
+  }
+
+  /**
+   * True when the node holds a later version of this very object than the one that is left here.
+   * Revisions are not used again after a loss, so that whatever is written since counts as later.
+   */
+  mayBeOlder(held: InventoryEntry, { object }: DesiredItem): boolean {
+    if (!this.#loss || held.revision === undefined) return false;
+    return (revisionOf(object) ?? 0) < held.revision;
+  }
+
+  /** Takes note of all that `node` keeps although this store has something else of it. */
+  keptByNode(node: string, keys: readonly string[]): void {
+    if (!this.#loss) return;
+    const before = this.#kept.get(node) ?? [];
+    if (keys.length === 0) this.#kept.delete(node);
+    else if (before.length > 0 || this.#kept.size < KEEPERS_MAX) this.#kept.set(node, keys);
+    if (keys.some((key) => !before.includes(key))) {
+      const some = keys.slice(0, 10);
+      log.warn("Node keeps what is newer there", { node, objects: keys.length, some });
+    }
+  }
+
+  /** What nodes keep of which this store has something older, for people. */
+  get kept(): { node: string; keys: readonly string[] }[] {
+    return [...this.#kept].map(([node, keys]) => ({ node, keys }));
   }
 
   /**

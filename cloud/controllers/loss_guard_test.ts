@@ -60,3 +60,25 @@ Deno.test("what is older than the loss may have been outlived, what is later has
   const whole = await LossGuard.open({ store: new MemoryStore(), clock, accept: false });
   assertEquals(whole.mayBeOutlived(made("2000-01-01T00:00:00Z")), false);
 });
+
+Deno.test("after a loss what a node holds in a later version is newer, and is said", async () => {
+  const guard = await LossGuard.open({ store: damagedStore(), clock, accept: false });
+  const here = (resourceVersion?: string) => ({
+    ...named("a"),
+    resourceVersion: "digest",
+    object: { metadata: { name: "a", ...(resourceVersion ? { resourceVersion } : {}) } },
+  });
+  const held = { ...named("a"), resourceVersion: "other digest", revision: 60 };
+  const older = ["50", "60", "61", "1000061", undefined].map((revision) =>
+    guard.mayBeOlder(held, here(revision))
+  );
+  assertEquals(older, [true, false, false, false, true]);
+  const { revision: _untold, ...untold } = held;
+  assertEquals(guard.mayBeOlder(untold, here("50")), false);
+  guard.keptByNode("n1", ["pods/d/a"]);
+  assertEquals(guard.kept, [{ node: "n1", keys: ["pods/d/a"] }]);
+  guard.keptByNode("n1", []);
+  assertEquals(guard.kept, []);
+  const whole = await LossGuard.open({ store: new MemoryStore(), clock, accept: false });
+  assertEquals(whole.mayBeOlder(held, here("50")), false);
+});

@@ -252,6 +252,14 @@ export class Projector implements DesiredSource {
     return this.#options.lossGuard?.mayBeOutlived(object) ?? false;
   }
 
+  mayBeOlder(held: InventoryEntry, item: DesiredItem): boolean {
+    return this.#options.lossGuard?.mayBeOlder(held, item) ?? false;
+  }
+
+  keptByNode(node: string, keys: readonly string[]): void {
+    this.#options.lossGuard?.keptByNode(node, keys);
+  }
+
   /** Resolves when projections are served. */
   ready(signal: AbortSignal): Promise<void> {
     if (this.#isServing) return Promise.resolve();

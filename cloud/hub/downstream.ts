@@ -25,9 +25,9 @@ import {
 } from "../../shared/gen/skerry/hub/v1/hub_pb.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Random } from "../../shared/random.ts";
-import { inventoryDigest, type InventoryEntry } from "../../shared/wire/desired.ts";
+import { entryOf, inventoryDigest, type InventoryEntry } from "../../shared/wire/desired.ts";
 import type { Outgoing } from "../../shared/wire/outgoing.ts";
-import { inParts, planStep, toInventory } from "./plan_step.ts";
+import { inParts, isKept, planStep, type Spared, toInventory } from "./plan_step.ts";
 import type { DesiredSource, Projection } from "./port.ts";
 
 /** A part of a step; well below a message, so that other messages get between. */
@@ -38,6 +38,8 @@ const IN_FLIGHT_BYTES_MAX = 8 * 1024 * 1024;
 /** 900 times the pods a node may run by default, and all they name. */
 const INVENTORY_ENTRIES_MAX = 100_000;
 const KEY_CHARS_MAX = 1024;
+/** Keys a node is told that it keeps, for its log. */
+const KEPT_KEYS_MAX = 100;
 /** At 20 pods an inventory costs about 3 kB: 5 B/s on the link. */
 export const RECONCILE_MS = 10 * 60_000;
 const REPLAN_INITIAL_MS = 500;
@@ -166,14 +168,15 @@ export class Downstream {
       const message = `Cannot read inventory: must have <= ${INVENTORY_ENTRIES_MAX} entries`;
       throw new AppError("invalid", message);
     }
-    for (const { key, uid, resourceVersion } of part.entries) {
+    for (const { key, uid, resourceVersion, objectRevision } of part.entries) {
       if (key.length + uid.length + resourceVersion.length > KEY_CHARS_MAX) {
         throw new AppError(
           "invalid",
           `Cannot read inventory: key ${key.slice(0, 100)} is too long`,
         );
       }
-      entries.push({ key, uid, resourceVersion });
+      const revision = objectRevision === 0n ? {} : { revision: Number(objectRevision) };
+      entries.push({ key, uid, resourceVersion, ...revision });
     }
     if (part.more) return;
     const sameStore = part.cloudId === this.#options.source.cloudId;
@@ -181,7 +184,7 @@ export class Downstream {
       kind: "planning",
       held: toInventory(entries),
       generation: sameStore ? Number(part.generation) : 0,
-      digest: inventoryDigest(entries.filter((held) => !this.#isSpared(held))),
+      digest: this.#digestBelieved(entries),
     };
     this.#wake.wake();
   }
@@ -235,14 +238,10 @@ export class Downstream {
     const { source, outgoing } = this.#options;
     const { generation, digest } = projection;
     const base = state.generation;
-    const step = planStep(state.held, projection.items, {
-      absent: (held) => this.#isSpared(held),
-      replaced: ({ object }) => source.mayBeOutlived?.(object) ?? false,
-    });
+    const step = planStep(state.held, projection.items, this.#spared);
     for (const key of step.deletes) state.held.delete(key);
-    for (const { key, uid, resourceVersion } of step.upserts) {
-      state.held.set(key, { key, uid, resourceVersion });
-    }
+    for (const item of step.upserts) state.held.set(item.key, entryOf(item));
+    this.#tellKept(step.kept);
     state.generation = generation;
     state.digest = digest;
     const flight = { generation, bytes: 0 };
@@ -257,17 +256,37 @@ export class Downstream {
     for (const { upserts, deletes, more, bytes } of inParts(step, PART_BYTES)) {
       flight.bytes += bytes;
       this.#bytesSent += bytes;
+      const kept = more ? [] : step.kept.slice(0, KEPT_KEYS_MAX);
       await outgoing.sendBulk(create(SessionResponseSchema, {
-        message: { case: "desiredBatch", value: { ...head, upserts, deletes, more } },
+        message: { case: "desiredBatch", value: { ...head, upserts, deletes, more, kept } },
       }));
     }
   }
 
-  /** Held by the node, unknown here, and perhaps only because it was lost here. */
-  #isSpared(held: InventoryEntry): boolean {
-    const { source, node } = this.#options;
-    const isAbsent = !source.projection(node).items.has(held.key);
-    return isAbsent && (source.mayHaveLost?.(held) ?? false);
+  /** What damage to this cloud's store may have done to the projection is left to the node. */
+  readonly #spared: Spared = {
+    absent: (held) => this.#options.source.mayHaveLost?.(held) ?? false,
+    replaced: ({ object }) => this.#options.source.mayBeOutlived?.(object) ?? false,
+    older: (held, item) => this.#options.source.mayBeOlder?.(held, item) ?? false,
+  };
+
+  /** Of what the node would hold if it had for each thing it keeps what we have of it. */
+  #digestBelieved(entries: readonly InventoryEntry[]): string {
+    const { items } = this.#options.source.projection(this.#options.node);
+    const kept: string[] = [];
+    const believed = entries.flatMap((held) => {
+      const item = items.get(held.key);
+      if (!item) return this.#spared.absent(held) ? [] : [held];
+      if (!isKept(held, item, this.#spared)) return [held];
+      kept.push(held.key);
+      return [item];
+    });
+    this.#tellKept(kept);
+    return inventoryDigest(believed);
+  }
+
+  #tellKept(keys: readonly string[]): void {
+    this.#options.source.keptByNode?.(this.#options.node, keys);
   }
 
   #hasRoom(): boolean {

@@ -8,6 +8,8 @@ export interface Step {
   deletes: string[];
   /** The node will hold something else than the projection: what may have been lost here. */
   spares: boolean;
+  /** Keys of what the node holds in another version, and keeps so. */
+  kept: string[];
 }
 
 /** What a cloud with a damaged store leaves as it is at a node. */
@@ -16,9 +18,17 @@ export interface Spared {
   absent(held: InventoryEntry): boolean;
   /** Another one is held there under the name of this one. */
   replaced(item: DesiredItem): boolean;
+  /** A newer version of this same object is held there. */
+  older(held: InventoryEntry, item: DesiredItem): boolean;
 }
 
-const NOTHING: Spared = { absent: () => false, replaced: () => false };
+const NOTHING: Spared = { absent: () => false, replaced: () => false, older: () => false };
+
+/** True when the node keeps what it has under the key of `item`. */
+export function isKept(held: InventoryEntry, item: DesiredItem, spared: Spared): boolean {
+  if (held.uid !== item.uid) return spared.replaced(item);
+  return held.resourceVersion !== item.resourceVersion && spared.older(held, item);
+}
 
 export interface EncodedItem extends InventoryEntry {
   /** CBOR */
@@ -42,12 +52,15 @@ export function planStep(
   items: ReadonlyMap<string, DesiredItem>,
   spared = NOTHING,
 ): Step {
-  const step: Step = { upserts: [], deletes: [], spares: false };
+  const step: Step = { upserts: [], deletes: [], spares: false, kept: [] };
   for (const item of items.values()) {
     const had = held.get(item.key);
     if (had?.uid === item.uid && had.resourceVersion === item.resourceVersion) continue;
-    if (had && had.uid !== item.uid && spared.replaced(item)) step.spares = true;
-    else step.upserts.push(item);
+    if (!had || !isKept(had, item, spared)) step.upserts.push(item);
+    else {
+      step.spares = true;
+      step.kept.push(item.key);
+    }
   }
   for (const had of held.values()) {
     if (items.has(had.key)) continue;
@@ -98,6 +111,9 @@ export function toInventory(
   items: Iterable<InventoryEntry>,
 ): Map<string, InventoryEntry> {
   const held = new Map<string, InventoryEntry>();
-  for (const { key, uid, resourceVersion } of items) held.set(key, { key, uid, resourceVersion });
+  for (const { key, uid, resourceVersion, revision } of items) {
+    const entry = { key, uid, resourceVersion, ...(revision === undefined ? {} : { revision }) };
+    held.set(key, entry);
+  }
   return held;
 }

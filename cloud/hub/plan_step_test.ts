@@ -28,9 +28,16 @@ Deno.test("planStep() sends what is new, changed or made anew under its old name
 Deno.test("planStep() leaves a node what is spared, and says so", () => {
   const held = toInventory([item("re", "1", "u"), item("gone", "1"), item("old", "1")]);
   const want = byKey([item("re", "1", "v"), item("old", "2")]);
-  const spared = { absent: () => true, replaced: ({ uid }: DesiredItem) => uid === "v" };
+  const spared = {
+    absent: () => true,
+    replaced: ({ uid }: DesiredItem) => uid === "v",
+    older: () => false,
+  };
   const step = planStep(held, want, spared);
   assertEquals([step.upserts.map((u) => u.key), step.deletes, step.spares], [["old"], [], true]);
+  assertEquals(step.kept, ["re"]);
+  const older = planStep(held, want, { ...spared, older: (had) => had.key === "old" });
+  assertEquals([older.upserts, older.kept], [[], ["re", "old"]]);
   assertEquals(planStep(held, want).spares, false);
 });
 

@@ -42,6 +42,10 @@ export interface DesiredSource {
    * store. A node that holds another one under its name keeps that.
    */
   mayBeOutlived?(object: KubeObject): boolean;
+  /** True when damage to this cloud's store has set `item` back behind what a node holds of it. */
+  mayBeOlder?(held: InventoryEntry, item: DesiredItem): boolean;
+  /** Told what the node keeps for these two reasons, all of it, each time they were compared. */
+  keptByNode?(node: string, keys: readonly string[]): void;
 }
 
 /** `dropped`: the report can never be applied (not the node's own, pod is gone or another uid). */

@@ -116,6 +116,10 @@ export class Inbound {
           : DesiredRejectReason.CONFLICT;
         return this.#reject(generation, reason, `the ledger says ${verdict.reason}`);
       }
+      const { kept } = parts.at(-1)!;
+      if (kept.length > 0) {
+        log.warn("The cloud lost records; what is newer here is kept", { objects: kept });
+      }
       this.#send({
         case: "desiredAck",
         value: { generation: BigInt(generation), digest: first.digest },
@@ -147,7 +151,9 @@ export class Inbound {
     const entries = ledger.inventory();
     let at = 0;
     do {
-      const part = entries.slice(at, at + INVENTORY_PART_ENTRIES);
+      const part = entries.slice(at, at + INVENTORY_PART_ENTRIES).map(({ revision, ...entry }) =>
+        revision === undefined ? entry : { ...entry, objectRevision: BigInt(revision) }
+      );
       at += part.length;
       const more = at < entries.length;
       const head = { cloudId, generation: BigInt(generation), digest };

@@ -1,5 +1,5 @@
 /** The one rule that accepts desired state. Pure; no await, no clock, no store. */
-import type { DesiredBatch, InventoryEntry } from "../../shared/wire/desired.ts";
+import { type DesiredBatch, entryOf, type InventoryEntry } from "../../shared/wire/desired.ts";
 import type { LedgerHead, Verdict } from "./port.ts";
 
 /**
@@ -30,9 +30,7 @@ export function applyToInventory(
   batch: Pick<DesiredBatch, "upserts" | "deletes">,
 ): Map<string, InventoryEntry> {
   const after = new Map(held);
-  for (const { key, uid, resourceVersion } of batch.upserts) {
-    after.set(key, { key, uid, resourceVersion });
-  }
+  for (const item of batch.upserts) after.set(item.key, entryOf(item));
   for (const key of batch.deletes) after.delete(key);
   return after;
 }

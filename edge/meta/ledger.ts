@@ -10,6 +10,7 @@ import type { KubeObject } from "../../shared/k8s/types.ts";
 import type { Store, StoreOp } from "../../shared/store/port.ts";
 import {
   type DesiredBatch,
+  entryOf,
   inventoryDigest,
   type InventoryEntry,
 } from "../../shared/wire/desired.ts";
@@ -39,8 +40,8 @@ export class DurableLedger implements Ledger {
     this.#store = store;
     this.#inventory = new Map(
       store.list<DesiredRow>(BUCKET.desired).map((
-        { key, value: { uid, resourceVersion } },
-      ) => [key, { key, uid, resourceVersion }]),
+        { key, value },
+      ) => [key, entryOf({ key, ...value })]),
     );
     this.#unreadable = store.unreadable(BUCKET.desired);
     if (this.#unreadable.length > 0) {

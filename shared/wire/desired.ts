@@ -10,6 +10,8 @@ export interface InventoryEntry {
   key: string;
   uid: string;
   resourceVersion: string;
+  /** Orders the versions of one uid: metadata.resourceVersion, where that is a number. */
+  revision?: number;
 }
 
 export interface DesiredItem extends InventoryEntry {
@@ -26,6 +28,17 @@ export interface DesiredBatch {
   upserts: DesiredItem[];
   /** Keys to drop. */
   deletes: string[];
+}
+
+/** `metadata.resourceVersion` as the number it is in our own store. */
+export function revisionOf({ metadata }: KubeObject): number | undefined {
+  const revision = Number(metadata.resourceVersion ?? "");
+  return Number.isSafeInteger(revision) && revision > 0 ? revision : undefined;
+}
+
+export function entryOf({ key, uid, resourceVersion, object }: DesiredItem): InventoryEntry {
+  const revision = revisionOf(object);
+  return { key, uid, resourceVersion, ...(revision === undefined ? {} : { revision }) };
 }
 
 /** SHA-256 (hex) over the entries, sorted by key. An empty inventory has a digest too. */

@@ -158,7 +158,7 @@ async function pages(k: KubectlClient): Promise<void> {
     const list = await k.must(["get", "devices", "-o", "name", `--chunk-size=${size}`]);
     assertEquals(list.trim().split("\n").length, 61, `--chunk-size=${size}`);
   }
-  await k.must(["delete", "devices", "--all"]);
+  await k.must(["delete", "devices", "--all", "--wait=false"]); // waiting, kubectl asks 5 times a s
   const left = await k.run(["get", "devices,devicestatuses"]);
   assertStringIncludes(left.stderr, "No resources found");
 }
