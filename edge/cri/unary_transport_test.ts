@@ -25,7 +25,7 @@ async function withServer(
   const dir = await Deno.makeTempDir({ prefix: "skerry-unary-" });
   const path = `${dir}/cri.sock`;
   const server = http2.createServer();
-  server.on("stream", (stream, headers) => {
+  server.on("stream", (stream: http2.ServerHttp2Stream, headers) => {
     stream.on("error", () => {}); // the client may have gone
     answer(stream, headers);
   });

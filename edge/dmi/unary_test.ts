@@ -24,7 +24,7 @@ class Served implements AsyncDisposable {
   static async by(method: UnaryMethod): Promise<Served> {
     const served = new Served();
     const methods = { byPath: new Map([[PATH, method]]), requestBytesMax: MAX };
-    served.#server.on("stream", (stream, headers) => {
+    served.#server.on("stream", (stream: http2.ServerHttp2Stream, headers) => {
       stream.on("error", () => {}); // as dmi.ts does
       void answerCall(stream, headers, methods).catch(() => assert(false, "never rejects"));
     });
@@ -158,7 +158,7 @@ Deno.test("a gRPC client reads answers and errors", async () => {
 Deno.test("a caller that leaves before its body has ended is let go", async () => {
   let ended: Promise<void> | undefined;
   const server = http2.createServer();
-  server.on("stream", (stream, headers) => {
+  server.on("stream", (stream: http2.ServerHttp2Stream, headers) => {
     stream.on("error", () => {});
     ended = answerCall(stream, headers, {
       byPath: new Map([[PATH, () => Promise.reject(new Error("it has no message"))]]),
