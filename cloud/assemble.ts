@@ -19,6 +19,7 @@ import type { KindInfo } from "./apiserver/kinds/kind_info.ts";
 import { allKinds } from "./apiserver/kinds/registry.ts";
 import type { Authenticator, TokenSigner } from "./apiserver/port.ts";
 import { PodTokenIssuer } from "./apiserver/service_accounts/pod_token_issuer.ts";
+import { skipLostRevisions } from "./apiserver/storage.ts";
 import type { CloudConfig } from "./config.ts";
 import { Controllers } from "./controllers/controllers.ts";
 import { LossGuard } from "./controllers/loss_guard.ts";
@@ -67,7 +68,8 @@ export async function assembleCloud<H extends { readonly sessions: NodeSessions 
   const store = await openStore({ dir: join(config.dataDir, "store"), disk, clock });
   stack.defer(() => store.close());
   const { acceptDataLoss: accept = false, hasNodes = false } = ports;
-  const lossGuard = await LossGuard.open({ store, clock, accept, hasNodes });
+  const onLoss = [skipLostRevisions(store)];
+  const lossGuard = await LossGuard.open({ store, clock, accept, hasNodes, onLoss });
   const late: { hub?: H } = {};
   const api = await createApiServer({
     store,

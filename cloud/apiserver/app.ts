@@ -73,7 +73,6 @@ export async function createApiServer(options: ApiServerOptions): Promise<ApiSer
   const { store, clock, random, nodeProxy } = options;
   const kinds = allKinds().filter((kind) => !kind.view);
   const storage = ObjectStorage.open(store, clock, kinds.map(kindId), options.watchLimits);
-  await storage.skipLostRevisions();
   const { tokenSigner } = options;
   const forAccount = tokenSigner && admissionOf(storage, random);
   const forClass = runtimeClassAdmission(storage);

@@ -55,6 +55,19 @@ interface Publication {
   state: "waiting" | "durable" | "failed";
 }
 
+function storedRevision(store: Store): number {
+  return store.get<number>(META_BUCKET, REVISION_KEY) ?? 0;
+}
+
+/**
+ * After a loss of commits: gives out none of the revisions again that may have been lost. Belongs
+ * into the first commit there is, since behind it the loss is not told again.
+ */
+export function skipLostRevisions(store: Store): StoreOp {
+  const value = storedRevision(store) + LOST_REVISIONS_MAX;
+  return { op: "put", bucket: META_BUCKET, key: REVISION_KEY, value };
+}
+
 export class ObjectStorage {
   readonly #store: Store;
   readonly #clock: Clock;
@@ -71,8 +84,7 @@ export class ObjectStorage {
   private constructor(store: Store, clock: Clock, limits: WatchCacheLimits) {
     this.#store = store;
     this.#clock = clock;
-    const stored = store.get<number>(META_BUCKET, REVISION_KEY) ?? 0;
-    this.#lastRevision = stored + (store.recovery.lostCommits ? LOST_REVISIONS_MAX : 0);
+    this.#lastRevision = storedRevision(store);
     this.#watch = new WatchCache(this.#lastRevision, limits);
   }
 
@@ -92,17 +104,6 @@ export class ObjectStorage {
       storage.#resources.set(key, new ResourceTable(objects));
     }
     return storage;
-  }
-
-  /**
-   * After a loss of commits: makes durable that the revisions between are not used again, also when
-   * nothing is written before the next start.
-   */
-  async skipLostRevisions(): Promise<void> {
-    if (!this.#store.recovery.lostCommits) return;
-    await this.#store.commit([
-      { op: "put", bucket: META_BUCKET, key: REVISION_KEY, value: this.#lastRevision },
-    ]);
   }
 
   get clock(): Clock {

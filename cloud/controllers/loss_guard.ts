@@ -14,7 +14,7 @@ import type { Clock } from "../../shared/clock.ts";
 import { toTime } from "../../shared/clock.ts";
 import type { KubeObject } from "../../shared/k8s/types.ts";
 import { roomLogger } from "../../shared/log.ts";
-import type { Store } from "../../shared/store/port.ts";
+import type { Store, StoreOp } from "../../shared/store/port.ts";
 import { type DesiredItem, type InventoryEntry, revisionOf } from "../../shared/wire/desired.ts";
 
 const BUCKET = "cloud_identity";
@@ -36,6 +36,8 @@ export interface LossGuardOptions {
   accept: boolean;
   /** Nodes are enrolled: an empty store beside them has been lost. */
   hasNodes?: boolean;
+  /** What else becomes true with a loss, in the commit behind which the loss is not told again. */
+  onLoss?: readonly StoreOp[];
 }
 
 /** Nodes whose kept objects are remembered. */
@@ -60,20 +62,23 @@ export class LossGuard {
 
   /** Reads the guard, raises it when the store has just lost commits, drops it when accepted. */
   static async open(options: LossGuardOptions): Promise<LossGuard> {
-    const { store, clock, accept } = options;
+    const { store, clock, accept, onLoss = [] } = options;
     const isGone = store.lastSequence === 0 && (options.hasNodes ?? false);
+    const isLoss = store.recovery.lostCommits === true || isGone;
     const known = store.get<Loss>(BUCKET, KEY);
+    const ops = isLoss ? [...onLoss] : [];
     if (accept) {
-      if (known) await store.commit([{ op: "delete", bucket: BUCKET, key: KEY }]);
+      if (known) ops.push({ op: "delete", bucket: BUCKET, key: KEY });
+      if (ops.length > 0) await store.commit(ops);
       return new LossGuard(undefined);
     }
-    if (!store.recovery.lostCommits && !isGone) return new LossGuard(known);
+    if (!isLoss) return new LossGuard(known);
     const damage = store.recovery.damage.map(({ what, file, setAsideAs }) =>
       `${what} in ${file}${setAsideAs === undefined ? "" : `, set aside as ${setAsideAs}`}`
     );
     if (isGone) damage.push("the store is empty although nodes are enrolled");
     const loss: Loss = { since: known?.since ?? toTime(clock.nowMs()), damage };
-    await store.commit([{ op: "put", bucket: BUCKET, key: KEY, value: loss }]);
+    await store.commit([...ops, { op: "put", bucket: BUCKET, key: KEY, value: loss }]);
     log.error("The store lost records; nodes keep what is unknown here", { damage });
     return new LossGuard(loss);
   }

@@ -35,6 +35,18 @@ Deno.test("what was not seen since the damage may have been lost", async () => {
   assert(later.mayHaveLost(named("b")));
 });
 
+Deno.test("what a loss makes true is durable with the guard, accepted or not, and only then", async () => {
+  const onLoss = [{ op: "put", bucket: "b", key: "k", value: 1 }] as const;
+  for (const accept of [false, true]) {
+    const store = damagedStore();
+    await LossGuard.open({ store, clock, accept, onLoss });
+    assertEquals([store.get("b", "k"), store.lastSequence], [1, 1]);
+    const whole = new MemoryStore();
+    await LossGuard.open({ store: whole, clock, accept, onLoss });
+    assertEquals(whole.lastSequence, 0);
+  }
+});
+
 Deno.test("an empty store beside enrolled nodes has been lost", async () => {
   const options = { store: new MemoryStore(), clock, accept: false, hasNodes: true };
   assert((await LossGuard.open(options)).mayHaveLost(named("b")));

@@ -120,10 +120,16 @@ export class Downstream {
     }
   }
 
+  /** Throws AppError "invalid" for what was never sent. */
   acknowledge(ack: DesiredAck): void {
     const generation = Number(ack.generation);
     // acknowledgements of what was sent before a rejection; the inventory will tell
     if (this.#state.kind !== "planning") return;
+    const sent = this.#state.generation;
+    if (generation > sent) {
+      const message = `Cannot take acknowledgement of generation ${generation}: sent is ${sent}`;
+      throw new AppError("invalid", message);
+    }
     this.#inFlight = this.#inFlight.filter((batch) => batch.generation > generation);
     this.#rejections = 0;
     this.#acked = generation;

@@ -1,5 +1,6 @@
-import { assert, assertEquals } from "@std/assert";
+import { assert, assertEquals, assertThrows } from "@std/assert";
 import { create } from "@bufbuild/protobuf";
+import { AppError } from "../../shared/errors.ts";
 import {
   DesiredAckSchema,
   HelloSchema,
@@ -132,6 +133,17 @@ Deno.test("Downstream does not ask while a step is on its way", async () => {
     source.hold("a", "b");
     assertEquals((await next()).message.case, "desiredBatch");
     assertEquals(source.acks, [0, 1]);
+  });
+});
+
+Deno.test("Downstream takes no acknowledgement of what it did not send", async () => {
+  const source = new OneNode();
+  await withDownstream(source, async ({ downstream, next }) => {
+    source.hold("a");
+    await next();
+    const lie = create(DesiredAckSchema, { generation: 2n });
+    assertThrows(() => downstream.acknowledge(lie), AppError, "generation 2: sent is 1");
+    assertEquals(downstream.ackedGeneration, 0);
   });
 });
 

@@ -116,6 +116,12 @@ const MISTAKES: [spec: object, container: object, error: string][] = [
     '"OnFailure", "Never"',
   ],
   [
+    { securityContext: { fsGroupChangePolicy: "Never" } },
+    {},
+    'spec.securityContext.fsGroupChangePolicy: Unsupported value: "Never": supported values: ' +
+    '"Always", "OnRootMismatch"',
+  ],
+  [
     {},
     { resources: { requests: { cpu: "2" }, limits: { cpu: "1" } } },
     'spec.containers[0].resources.requests: Invalid value: "2": must be less than or equal to ' +

@@ -110,6 +110,11 @@ function checkSecurity(errors: FieldError[], spec: PodSpec): void {
   for (const key of ["runAsUser", "runAsGroup", "fsGroup"] as const) {
     checkRange(errors, `spec.securityContext.${key}`, security[key], INT31_RANGE);
   }
+  const changePolicy = security.fsGroupChangePolicy;
+  if (changePolicy !== undefined) {
+    const field = "spec.securityContext.fsGroupChangePolicy";
+    checkOneOf(errors, field, changePolicy, ["Always", "OnRootMismatch"]);
+  }
   security.supplementalGroups?.forEach((group, index) =>
     checkRange(errors, `spec.securityContext.supplementalGroups[${index}]`, group, INT31_RANGE)
   );
