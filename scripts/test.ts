@@ -4,9 +4,10 @@
  * badly without naming a failed case counts as one failure itself. Skipped tests are named; on CI
  * nothing is skipped for want of a part.
  *
- * End-to-end tests run whole programs on machines that others use too. Where at most
- * `SECOND_LOOKS` of their files failed, these run once more by themselves; what passes then counts
- * as passed and is named as unsteady: a fault to look for, not a reason to throw away the run.
+ * Tests run whole programs on machines that others use too. Where at most `SECOND_LOOKS` files of a
+ * run failed, these run once more by themselves; so does all of it when it ended badly without a
+ * failed case, as when a file could not be loaded. What passes then counts as passed and is named as
+ * unsteady: a fault to look for, not a reason to throw away the run.
  */
 import { dirname, fromFileUrl, join } from "@std/path";
 import { closingLine, failedFiles, readJunit, type Tally } from "./junit.ts";
@@ -100,17 +101,17 @@ async function testRun(name: string, folders: string[], options: TestRun): Promi
   const there = folders.filter((folder) => hasTests(join(ROOT, folder)));
   if (there.length === 0) return { passed: 0, failed: [], skipped: [`${name}: no tests yet`] };
   const first = await denoTest(name, there, options);
-  const unsteady = first.code !== 0 && options.programs ? failedFiles(first.report) : [];
-  if (unsteady.length === 0 || unsteady.length > SECOND_LOOKS) return tallyOf(name, first);
-  const steady = readJunit(first.report, unsteady);
-  if (!steady) return tallyOf(name, first);
-  heading(`${name}, once more: ${unsteady.join(" ")}`);
-  const again = tallyOf(name, await denoTest(`${name} again`, unsteady, options));
+  const suspects = failedFiles(first.report);
+  if (first.code === 0 || suspects.length > SECOND_LOOKS) return tallyOf(name, first);
+  const known = suspects.length > 0 ? readJunit(first.report, suspects) : undefined;
+  const files = known ? suspects : there;
+  heading(`${name}, once more: ${files.join(" ")}`);
+  const again = tallyOf(name, await denoTest(`${name} again`, files, options));
   return {
-    passed: steady.passed + again.passed,
+    passed: (known?.passed ?? 0) + again.passed,
     failed: again.failed,
-    skipped: [...steady.skipped, ...again.skipped],
-    unsteady: again.failed.length === 0 ? unsteady.map((file) => `${name}: ${file}`) : [],
+    skipped: [...known?.skipped ?? [], ...again.skipped],
+    unsteady: again.failed.length === 0 ? files.map((file) => `${name}: ${file}`) : [],
   };
 }
 
