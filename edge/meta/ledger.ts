@@ -43,7 +43,8 @@ export class DurableLedger implements Ledger {
         { key, value },
       ) => [key, entryOf({ key, ...value })]),
     );
-    this.#unreadable = store.unreadable(BUCKET.desired);
+    const areAllRead = this.#inventory.size === store.count(BUCKET.desired);
+    this.#unreadable = areAllRead ? [] : store.unreadable(BUCKET.desired);
     if (this.#unreadable.length > 0) {
       log.error("Sealed objects cannot be read; the cloud will be asked for them", {
         objects: this.#unreadable.length,

@@ -112,7 +112,7 @@ export class TwinHistory {
     { store, clock, sparing = () => false, limits = TWIN_HISTORY_LIMITS }: TwinHistoryOptions,
   ) {
     this.#store = store;
-    this.#index = new HistoryIndex(store, limits);
+    this.#index = new HistoryIndex(store, clock, limits);
     this.#sparing = sparing;
     this.#limits = limits;
     this.stamps = new HistoryStamps(store, clock);

@@ -3,7 +3,7 @@
  * time, whenever so many have come. So it can lag, miss its oldest part or be gone, and the history
  * reads what it does not cover record by record. One part is made at a time, in slices.
  */
-import { nextTurn } from "../../shared/clock.ts";
+import { type Clock, nextTurn } from "../../shared/clock.ts";
 import { errorChain } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
 import type { Store } from "../../shared/store/port.ts";
@@ -12,8 +12,10 @@ import { decodeIndex, encodeIndex, type IndexedRecord, type IndexPart } from "./
 
 /** Records of one part: a look reads at most so many that are not indexed yet. */
 export const PART_ROWS = 2_048;
-/** Records looked at in one go: a millisecond. */
-const SLICE_ROWS = 256;
+/** Records looked at in one go: a millisecond or two. */
+const SLICE_ROWS = 128;
+/** Between two slices goes so many times what one took: streams tend to be due together. */
+const REST_FACTOR = 3;
 /** Parts read in one go: some 100 kB. */
 const SLICE_PARTS = 8;
 /** Of the bytes of a stream, what its index may have: it takes about a twentieth. */
@@ -33,13 +35,15 @@ function indexOf(stream: string): string {
 
 export class HistoryIndex {
   readonly #store: Store;
+  readonly #clock: Clock;
   /** Records that came since the last look, by stream. */
   readonly #news = new Map<string, number>();
   readonly #due = new Set<string>();
   #running: Promise<void> | undefined;
 
-  constructor(store: Store, limits: HistoryLimits) {
+  constructor(store: Store, clock: Clock, limits: HistoryLimits) {
     this.#store = store;
+    this.#clock = clock;
     const streams = historyStreams();
     for (const stream of streams) {
       store.bulk.declare(indexOf(stream), {
@@ -99,6 +103,12 @@ export class HistoryIndex {
     }
   }
 
+  async #rest(workedMs: number): Promise<void> {
+    await nextTurn();
+    const restMs = Math.floor(workedMs * REST_FACTOR);
+    if (restMs > 0) await this.#clock.sleep(restMs);
+  }
+
   /** Of the records behind the last part; false when they are too few. */
   async #addPart(stream: string): Promise<boolean> {
     const { bulk } = this.#store;
@@ -106,11 +116,12 @@ export class HistoryIndex {
     const [last] = bulk.read<unknown>(index, { limit: 1, newestFirst: true });
     const records: IndexedRecord[] = [];
     for (let after = decodeIndex(last?.value)?.to ?? -1; records.length < PART_ROWS;) {
+      const beginMs = this.#clock.monotonicMs();
       const slice = bulk.readEncoded(stream, { after, limit: SLICE_ROWS });
       for (const { id, key, atMs } of slice) records.push({ id, key, atMs });
       if (slice.length < SLICE_ROWS) break;
       after = slice.at(-1)?.id ?? after;
-      await nextTurn();
+      await this.#rest(this.#clock.monotonicMs() - beginMs);
     }
     if (records.length < PART_ROWS) {
       this.#news.set(stream, records.length);

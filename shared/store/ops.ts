@@ -31,6 +31,24 @@ export function isBulkOp(op: RawOp): op is BulkOp {
   return op[0] >= 2;
 }
 
+/** The last word on each row: a row that was written often is applied once. */
+export class LastOps {
+  readonly #buckets = new Map<string, Map<string, StateOp>>();
+
+  add(ops: readonly RawOp[]): void {
+    for (const op of ops) {
+      if (isBulkOp(op)) continue;
+      let rows = this.#buckets.get(op[1]);
+      if (!rows) this.#buckets.set(op[1], rows = new Map());
+      rows.set(op[2], op);
+    }
+  }
+
+  ops(): StateOp[] {
+    return [...this.#buckets.values()].flatMap((rows) => [...rows.values()]);
+  }
+}
+
 /** Bytes an op takes in the journal beside its value and names; generous. */
 const OP_OVERHEAD_BYTES = 16;
 

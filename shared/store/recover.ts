@@ -24,6 +24,7 @@ import {
   parseSnapshotName,
   TMP_SUFFIX,
 } from "./names.ts";
+import { LastOps } from "./ops.ts";
 import type { RecoveryReport } from "./port.ts";
 import { type Batch, decodeBatch } from "./records.ts";
 import { SetAside } from "./set_aside.ts";
@@ -193,6 +194,7 @@ class Recovery {
     let next = segment.firstSequence;
     let payloadBytes = 0;
     const batches: Batch[] = [];
+    const last = new LastOps();
     const { end, tail } = scanSegment(bytes, (payload) => {
       const batch = decodeBatch(payload);
       if (batch.seq !== next) return false;
@@ -201,13 +203,14 @@ class Recovery {
       const counts = reachable && next - 1 <= (until ?? Infinity);
       if (counts && next - 1 > bulk.position) batches.push(batch);
       if (counts && next - 1 > this.#last) {
-        state.apply(batch.commits);
+        for (const ops of batch.commits) last.add(ops);
         this.#report.replayed += batch.commits.length;
         this.#last = next - 1;
         payloadBytes += payload.length;
       }
       return true;
     });
+    state.apply([last.ops()]);
     // one that is not written any more counts with the room it takes: a machine that loses power
     // again and again leaves many, with little in each, and a snapshot must come all the same
     const isOver = until !== undefined;
