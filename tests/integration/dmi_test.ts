@@ -177,7 +177,10 @@ Deno.test("a mapper and the edge are killed and come back", async (t) => {
     }
     await site.desire(3, "24.5");
     await untilCall(mapper, "property-2=24.5");
-    assertEquals((await callsOf(mapper)).length, 1);
+    // where the edge finds it before it registers, it is told what it missed first
+    const others = (await callsOf(mapper)).filter((call) => !call.includes("property-2=24.5"));
+    assertEquals(others.filter((call) => !call.includes("property-2=23.5")), []);
+    assertEquals((await callsOf(mapper)).length <= 2, true);
   });
   await t.step("a mapper that only listens again is told what it missed", async () => {
     await site.kill(mapper);
