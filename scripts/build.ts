@@ -22,8 +22,9 @@ const ARCHITECTURES = ["x86_64", "aarch64"];
 const CLOUD_HEAP = ["--liftoff-only", "--max-semi-space-size=1", "--optimize-for-size"];
 
 /**
- * The heap of the edge grows in small steps, not "optimised for size": that compacts it all at every
- * collection, which holds up answers for tens of milliseconds where there are thousands of devices.
+ * The heap of the edge grows in small steps, not "optimised for size": that compacts it all at
+ * every collection, which holds up answers for tens of milliseconds where there are thousands of
+ * devices.
  */
 const EDGE_HEAP = ["--liftoff-only", "--max-semi-space-size=2", "--heap-growing-percent=40"];
 

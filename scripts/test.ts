@@ -4,10 +4,10 @@
  * badly without naming a failed case counts as one failure itself. Skipped tests are named; on CI
  * nothing is skipped for want of a part.
  *
- * Tests run whole programs on machines that others use too. Where at most `SECOND_LOOKS` files of a
- * run failed, these run once more by themselves; so does all of it when it ended badly without a
- * failed case, as when a file could not be loaded. What passes then counts as passed and is named as
- * unsteady: a fault to look for, not a reason to throw away the run.
+ * Tests run whole programs on machines that others use too. Where at most `SECOND_LOOKS` files of
+ * a run failed, these run once more by themselves; so does all of it when it ended badly without a
+ * failed case, as when a file could not be loaded. What passes then counts as passed and is named
+ * as unsteady: a fault to look for, not a reason to throw away the run.
  */
 import { dirname, fromFileUrl, join } from "@std/path";
 import { closingLine, failedFiles, readJunit, type Tally } from "./junit.ts";

@@ -35,7 +35,7 @@ Deno.test("what was not seen since the damage may have been lost", async () => {
   assert(later.mayHaveLost(named("b")));
 });
 
-Deno.test("what a loss makes true is durable with the guard, accepted or not, and only then", async () => {
+Deno.test("what a loss makes true is durable with the guard, accepted or not", async () => {
   const onLoss = [{ op: "put", bucket: "b", key: "k", value: 1 }] as const;
   for (const accept of [false, true]) {
     const store = damagedStore();
