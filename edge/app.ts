@@ -28,7 +28,7 @@ import { Machine } from "./node/machine.ts";
 import { readHost } from "./pods/host.ts";
 import { SystemMounter } from "./pods/volumes/mounter.ts";
 import { ServiceBusRoom } from "./service_bus_room.ts";
-import { keepTrimmed } from "./trim.ts";
+import { keepNoLargeBuffers, keepTrimmed } from "./trim.ts";
 
 export type { EdgeSettings };
 
@@ -54,6 +54,7 @@ export async function runEdge(
   onReady: (addresses: EdgeAddresses) => void,
   signal: AbortSignal,
 ): Promise<void> {
+  keepNoLargeBuffers();
   await withResources((stack) => serve({ settings, ports, onReady, signal }, stack));
 }
 

@@ -15,6 +15,8 @@ const START_MS = 15_000;
 
 /** Between two looks at what lies in memory; so long it may serve. */
 const LOOK_MS = 30_000;
+/** A collection goes on in other threads: the buffers of files that were read are freed there. */
+const SWEEP_MS = 500;
 /** Less than this is not worth a full collection. */
 const GROWN_BYTES_MIN = 6 * 1024 * 1024;
 /** Between two looks at rest, it grows or shrinks by less. */
@@ -22,6 +24,9 @@ const QUIET_BYTES = 2 * 1024 * 1024;
 /** From one trim to the next. */
 const APART_MS = 10 * 60_000;
 
+/** M_MMAP_THRESHOLD of mallopt(3); set, it is not adjusted any more. */
+const MMAP_THRESHOLD = -3;
+const LARGE_BYTES = 512 * 1024;
 /** MADV_DONTNEED of madvise(2), the same number on every Linux. */
 const DONT_NEED = 4;
 
@@ -44,20 +49,37 @@ export interface TrimOptions {
   clock: Clock;
   /** Of this process, what no file backs. */
   anonymousBytes: () => number;
-  trim: () => void;
+  trim: () => Promise<void>;
+}
+
+/**
+ * Large buffers, as of files that are read, come from the kernel and go back to it as they are
+ * freed. By itself the C library learns from the first ones to keep such room in each thread, where
+ * no trim reaches it. From source it does nothing, as below.
+ */
+export function keepNoLargeBuffers(): void {
+  if (!Deno.build.standalone) return;
+  try {
+    const parameters = ["i32", "i32"] as const;
+    const libc = Deno.dlopen("libc.so.6", { mallopt: { parameters, result: "i32" } });
+    libc.symbols.mallopt(MMAP_THRESHOLD, LARGE_BYTES);
+    libc.close();
+  } catch (error) {
+    log.debug("Cannot set up memory", { error: errorChain(error) });
+  }
 }
 
 /** Trims a compiled program when it has started and after bursts; from source it does nothing. */
 export async function keepTrimmed(clock: Clock, signal: AbortSignal): Promise<void> {
   if (!Deno.build.standalone) return;
-  await trimWhenDue({ clock, anonymousBytes, trim: tryTrim }, signal);
+  await trimWhenDue({ clock, anonymousBytes, trim: () => tryTrim(clock, signal) }, signal);
 }
 
 /** After the start, then by what has come to lie in memory since; until `signal` aborts. */
 export async function trimWhenDue(options: TrimOptions, signal: AbortSignal): Promise<void> {
   const { clock, anonymousBytes, trim } = options;
   await clock.sleep(START_MS, signal);
-  trim();
+  await trim();
   let base = anonymousBytes();
   let last = NaN;
   let nextMs = 0; // the burst a start may be in the midst of is not to wait
@@ -68,7 +90,7 @@ export async function trimWhenDue(options: TrimOptions, signal: AbortSignal): Pr
     last = bytes;
     const nowMs = clock.monotonicMs();
     if (!isQuiet || bytes - base < GROWN_BYTES_MIN || nowMs < nextMs) continue;
-    trim();
+    await trim();
     nextMs = nowMs + APART_MS;
     base = anonymousBytes(); // what is still in use is not tried for again and again
     last = NaN;
@@ -85,7 +107,9 @@ function anonymousBytes(): number {
   }
 }
 
-function tryTrim(): void {
+async function tryTrim(clock: Clock, signal: AbortSignal): Promise<void> {
+  collect();
+  await clock.sleep(SWEEP_MS, signal);
   try {
     const bytes = trim();
     log.debug("Trimmed memory", { executableBytes: bytes });
@@ -94,11 +118,17 @@ function tryTrim(): void {
   }
 }
 
-/** Trims now; gives the size of the mappings dropped. Throws where the C library cannot be had. */
-export function trim(): number {
+function collect(): void {
   const gc: unknown = Reflect.get(globalThis, "gc"); // there with --expose-gc, which a build sets
   // the flavor that also compacts: a heap full of holes gives no pages back
   if (typeof gc === "function") gc({ type: "major", flavor: "last-resort" });
+}
+
+/**
+ * Gives back what is free now; says the size of the mappings dropped. Throws where the C library
+ * cannot be had.
+ */
+export function trim(): number {
   const libc = Deno.dlopen("libc.so.6", {
     madvise: { parameters: ["usize", "usize", "i32"], result: "i32" },
     malloc_trim: { parameters: ["usize"], result: "i32" },

@@ -59,6 +59,7 @@ Deno.test("memory is trimmed after the start, and after a burst at rest", async 
     trim: () => {
       trims.push(Math.round(clock.monotonicMs() / 1_000));
       slack = 0;
+      return Promise.resolve();
     },
   }, end.signal).catch(() => {}); // ends by its signal alone
   await clock.advance(300_000);

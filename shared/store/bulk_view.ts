@@ -152,7 +152,7 @@ export class BulkView implements Bulk {
   /** For recovery: the ops of the journal that the file does not hold yet. */
   async replay(sequence: number, ops: readonly RawOp[]): Promise<void> {
     if (sequence <= this.#head.position) return;
-    this.#buffer.add(sequence, ops, this.#placesOf);
+    this.#buffer.add(sequence, ops.map(withOwnBytes), this.#placesOf);
     // operating time goes on where the journal left it
     const lastMs = ops.reduce((ms, op) => op[0] === 2 ? Math.max(ms, op[5]) : ms, 0);
     this.#baseUpMs = Math.max(this.#baseUpMs, lastMs);
@@ -489,4 +489,11 @@ export class BulkView implements Bulk {
     this.#syncing ??= this.#file?.sync().finally(() => this.#syncing = undefined);
     await this.#syncing;
   }
+}
+
+/** What is replayed is a view of its segment, which would stay in memory while this waits here. */
+function withOwnBytes(op: RawOp): RawOp {
+  if (op[0] !== 2) return op;
+  const [kind, stream, key, value, atMs, upMs] = op;
+  return [kind, stream, key, value.slice(), atMs, upMs];
 }

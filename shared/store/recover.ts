@@ -35,6 +35,9 @@ import { decodeCbor, releaseCbor, type ValueCodec } from "./value_codec.ts";
 /** Where present state keeps the counts of the streams as of its snapshot. */
 export const MIRROR = { bucket: "_store", key: "bulk" } as const;
 
+/** Applied at a time: SQLite keeps a copy of each page they touch, and its memory only grows. */
+const REPLAY_OPS = 64;
+
 /** After damage, sequences jump by this past the last one seen: lost ones are not used again. */
 const SEQUENCE_JUMP = 65_536;
 
@@ -210,7 +213,10 @@ class Recovery {
       }
       return true;
     });
-    state.apply([last.ops()]);
+    const ops = last.ops();
+    for (let at = 0; at < ops.length; at += REPLAY_OPS) {
+      state.apply([ops.slice(at, at + REPLAY_OPS)]);
+    }
     // one that is not written any more counts with the room it takes: a machine that loses power
     // again and again leaves many, with little in each, and a snapshot must come all the same
     const isOver = until !== undefined;
