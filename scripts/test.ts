@@ -105,7 +105,7 @@ async function testRun(name: string, folders: string[], options: TestRun): Promi
   if (first.code === 0 || suspects.length > SECOND_LOOKS) return tallyOf(name, first);
   const known = suspects.length > 0 ? readJunit(first.report, suspects) : undefined;
   const files = known ? suspects : there;
-  heading(`${name}, once more: ${files.join(" ")}`);
+  heading(`${name}, ended with ${first.code}, once more: ${files.join(" ")}`);
   const again = tallyOf(name, await denoTest(`${name} again`, files, options));
   return {
     passed: (known?.passed ?? 0) + again.passed,
