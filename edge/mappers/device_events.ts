@@ -4,6 +4,7 @@
  * told follows from what is so now, so nothing is lost by telling less often: one trouble once in
  * a while, one device little, and all devices of the node not more than a link bears.
  */
+import { type PaceOptions, Pacer } from "../../shared/async/pacer.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { errorChain } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
@@ -23,7 +24,7 @@ export interface DeviceEventsOptions {
   events: DeviceEventLog;
   clock: Clock;
   /** Of all devices of the node. */
-  nodeBudget: EventBudget;
+  nodeBudget: Pacer;
   /** Of the device before it was begun anew. */
   told?: ReadonlyMap<string, Told> | undefined;
 }
@@ -37,7 +38,7 @@ export interface Told {
 const CHANGED_MS = 10 * 60_000;
 /** Kubernetes forgets events after an hour; a trouble that lasts is not forgotten. */
 const LASTING_MS = 45 * 60_000;
-const DEVICE_BUDGET = { burst: 10, everyMs: 60_000 };
+const DEVICE_BUDGET: PaceOptions = { burst: 10, perSecond: 1 / 60 };
 
 const REASONS: Readonly<Record<Trouble["of"], string>> = {
   device: "DeviceUnreachable",
@@ -48,40 +49,15 @@ const REASONS: Readonly<Record<Trouble["of"], string>> = {
 
 const log = roomLogger("mappers");
 
-/** So many at once, and one more each `everyMs`. */
-export class EventBudget {
-  readonly #clock: Clock;
-  readonly #burst: number;
-  readonly #everyMs: number;
-  #left: number;
-  #atMs: number;
-
-  constructor(clock: Clock, { burst, everyMs }: { burst: number; everyMs: number }) {
-    this.#clock = clock;
-    this.#burst = this.#left = burst;
-    this.#everyMs = everyMs;
-    this.#atMs = clock.monotonicMs();
-  }
-
-  take(): boolean {
-    const nowMs = this.#clock.monotonicMs();
-    this.#left = Math.min(this.#burst, this.#left + (nowMs - this.#atMs) / this.#everyMs);
-    this.#atMs = nowMs;
-    if (this.#left < 1) return false;
-    this.#left--;
-    return true;
-  }
-}
-
 export class DeviceEvents {
   readonly #options: DeviceEventsOptions;
   readonly #told: Map<string, Told>;
-  readonly #budget: EventBudget;
+  readonly #budget: Pacer;
 
   constructor(options: DeviceEventsOptions) {
     this.#options = options;
     this.#told = new Map(options.told);
-    this.#budget = new EventBudget(options.clock, DEVICE_BUDGET);
+    this.#budget = new Pacer(DEVICE_BUDGET, options.clock.monotonicMs());
   }
 
   get told(): ReadonlyMap<string, Told> {
@@ -119,8 +95,9 @@ export class DeviceEvents {
 
   /** False when it was not told. */
   async #record(type: "Normal" | "Warning", reason: string, message: string): Promise<boolean> {
-    const { device, events, nodeBudget } = this.#options;
-    if (!this.#budget.take() || !nodeBudget.take()) return false;
+    const { device, events, clock, nodeBudget } = this.#options;
+    const nowMs = clock.monotonicMs();
+    if (this.#budget.take(1, nowMs) === 0 || nodeBudget.take(1, nowMs) === 0) return false;
     const { namespace, name, uid } = device;
     try {
       await events.record({

@@ -4,6 +4,7 @@
  * a deadline; whatever fails stays with this device.
  */
 import { fullJitterMs } from "../../shared/async/backoff.ts";
+import type { Pacer } from "../../shared/async/pacer.ts";
 import type { Clock } from "../../shared/clock.ts";
 import { AppError, errorChain, InvariantError } from "../../shared/errors.ts";
 import { roomLogger } from "../../shared/log.ts";
@@ -12,7 +13,7 @@ import type { DeviceDefinition, Twins } from "../twins/port.ts";
 import type { Connections } from "./connections.ts";
 import { type CycleGroup, groupCycles, nextAfter, phaseMs, pointsOf } from "./cycles.ts";
 import { within } from "./deadline.ts";
-import { DeviceEvents, type EventBudget, type Told } from "./device_events.ts";
+import { DeviceEvents, type Told } from "./device_events.ts";
 import { DesiredWrites } from "./desired_writes.ts";
 import type { Connection, DeviceEventLog, Driver, MappedStatus, Point, Reading } from "./port.ts";
 import { Reporter } from "./reporter.ts";
@@ -29,7 +30,7 @@ export interface DeviceParts {
   random: Random;
   /** Absent where nobody is told. */
   events?: DeviceEventLog;
-  nodeBudget: EventBudget;
+  nodeBudget: Pacer;
   /** What was told of it before it was begun anew. */
   told?: ReadonlyMap<string, Told> | undefined;
 }

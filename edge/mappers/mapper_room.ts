@@ -3,6 +3,7 @@
  * it comes, ends it when it goes or when a mapper of its own registers for its protocol, and begins
  * it anew when what it is made of has changed.
  */
+import { type PaceOptions, Pacer } from "../../shared/async/pacer.ts";
 import { TaskScope } from "../../shared/async/task_scope.ts";
 import { type Changes, Wakeup } from "../../shared/async/wakeup.ts";
 import type { Clock } from "../../shared/clock.ts";
@@ -10,7 +11,6 @@ import { canonicalJson } from "../../shared/json/json.ts";
 import type { Random } from "../../shared/random.ts";
 import type { DeviceDefinition, DeviceName, TwinChange, Twins } from "../twins/port.ts";
 import { Connections } from "./connections.ts";
-import { EventBudget } from "./device_events.ts";
 import { MappedDevice } from "./mapped_device.ts";
 import type {
   DeviceEventLog,
@@ -48,7 +48,7 @@ export interface MapperRoomOptions {
 }
 
 /** Events of all devices: a switch that fails must not push those of pods out of the log. */
-const NODE_BUDGET = { burst: 100, everyMs: 1_000 };
+const NODE_BUDGET: PaceOptions = { burst: 100, perSecond: 1 };
 
 interface Mapped {
   device: MappedDevice;
@@ -59,7 +59,7 @@ export class MapperRoom implements Mappers {
   readonly #options: MapperRoomOptions;
   readonly #scheduler: Scheduler;
   readonly #connections: Connections;
-  readonly #nodeBudget: EventBudget;
+  readonly #nodeBudget: Pacer;
   readonly #protocols: (name: string) => Protocol | undefined;
   readonly #mapped = new Map<string, Mapped>();
   readonly #drivers = new Map<string, Promise<Driver>>();
@@ -68,7 +68,7 @@ export class MapperRoom implements Mappers {
     this.#options = options;
     this.#scheduler = new Scheduler(options.clock, options.onCycle);
     this.#connections = new Connections(options.connectionsMax);
-    this.#nodeBudget = new EventBudget(options.clock, NODE_BUDGET);
+    this.#nodeBudget = new Pacer(NODE_BUDGET, options.clock.monotonicMs());
     this.#protocols = options.protocols ?? protocolOf;
   }
 

@@ -23,7 +23,7 @@ import {
 } from "../../shared/store/port.ts";
 import { decodeBody } from "../../shared/wire/codec.ts";
 import type { Report } from "../../shared/wire/report.ts";
-import { type PaceOptions, Pacer } from "./pacer.ts";
+import { type PaceOptions, Pacer } from "../../shared/async/pacer.ts";
 import type { BulkLaneName, OutboxItem, OutboxRecord } from "./port.ts";
 
 /** Sequences of these lanes are above all of the others; ids stay below it for 10^12 commits. */

@@ -7,6 +7,7 @@ import { Buffer } from "node:buffer";
 import { createPrivateKey, createPublicKey, X509Certificate } from "node:crypto";
 import { join } from "@std/path";
 import { AppError, errorChain } from "../../../../shared/errors.ts";
+import { writeFileAtomic } from "../../../../shared/files.ts";
 import { roomLogger } from "../../../../shared/log.ts";
 import { loadX509 } from "../../../../shared/wire/x509.ts";
 import { badSetting, textSetting } from "../../settings.ts";
@@ -68,27 +69,12 @@ export async function ownPapers(dir: string, nodeId: string): Promise<Papers> {
   const made = await makePair(nodeId);
   await Deno.mkdir(dir, { recursive: true, mode: 0o700 });
   // the certificate last: where it is, its key is
-  await replaceFile(join(dir, KEY), made.privateKeyPem, 0o600);
-  await replaceFile(join(dir, CERTIFICATE), made.certificatePem, 0o644);
+  await writeFileAtomic(join(dir, KEY), made.privateKeyPem, 0o600);
+  await writeFileAtomic(join(dir, CERTIFICATE), made.certificatePem, 0o644);
   return papersOf(
     parseCertificates(CERTIFICATE, Buffer.from(made.certificatePem)),
     made.privateKeyPem,
   );
-}
-
-/** Whole or not at all. */
-export async function replaceFile(path: string, text: string, mode: number): Promise<void> {
-  const part = `${path}.part`;
-  await Deno.remove(part).catch(() => {}); // its mode would stay
-  const file = await Deno.open(part, { write: true, createNew: true, mode });
-  try {
-    const bytes = new TextEncoder().encode(text);
-    for (let at = 0; at < bytes.length;) at += await file.write(bytes.subarray(at));
-    await file.sync();
-  } finally {
-    file.close();
-  }
-  await Deno.rename(part, path);
 }
 
 function papersOf(certificates: readonly X509Certificate[], privateKeyPem: string): Papers {

@@ -8,10 +8,10 @@ import { X509Certificate } from "node:crypto";
 import { join } from "@std/path";
 import type { Clock } from "../../../../shared/clock.ts";
 import { AppError } from "../../../../shared/errors.ts";
+import { writeFileAtomic } from "../../../../shared/files.ts";
 import { roomLogger } from "../../../../shared/log.ts";
 import { sha256Hex } from "../../../../shared/wire/x509.ts";
 import { textSetting } from "../../settings.ts";
-import { replaceFile } from "./papers.ts";
 import { parseCertificates, settingBytes } from "./pem.ts";
 
 export interface TrustOptions {
@@ -54,7 +54,7 @@ async function trustFirst(server: X509Certificate, url: string, dir: string): Pr
     if (!isNew) throw error;
   }
   await Deno.mkdir(dir, { recursive: true, mode: 0o700 });
-  await replaceFile(file, server.toString().trim() + "\n", 0o644);
+  await writeFileAtomic(file, server.toString().trim() + "\n", 0o644);
   log.warn("OPC UA server is trusted from now on", {
     url,
     subject: server.subject,

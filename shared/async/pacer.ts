@@ -1,6 +1,6 @@
 /**
- * How fast a backlog is replayed: a bucket of tokens, one per record, filled at a steady rate and
- * never fuller than `burst`. Pure: time is an argument.
+ * How fast something may go on: a bucket of tokens, filled at a steady rate and never fuller than
+ * `burst`. Pure: time is an argument.
  */
 export interface PaceOptions {
   perSecond: number;
